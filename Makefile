@@ -1,0 +1,89 @@
+# Everything runs in an environment of its own, .venv, which needs nothing but python3. It is made
+# once, and made anew when pyproject.toml or constraints.txt changes.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+bin := $(VENV)/bin
+# Two names for one setting: newer versions of pip read the second for what a build needs.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+install := $(bin)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: help demo test check test-torch gradcheck format clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.product data/pydoc-topics.txt ## train on real text for about two minutes, then read what the model writes
+	$(bin)/charrnn train data/pydoc-topics.txt --hidden 128 --max-steps 2500 --out runs/demo --force
+	$(bin)/charrnn sample --ckpt runs/demo
+
+test: $(VENV)/.dev ## run the tests
+	$(bin)/python -m pytest
+
+check: $(VENV)/.dev ## run all checks: format, lint, types, tests
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/python -m pytest
+
+test-torch: $(VENV)/.torch ## run the tests that compare charrnn with PyTorch (installs it)
+	CHARRNN_REQUIRE_TORCH=1 $(bin)/python -m pytest -m torch
+
+gradcheck: $(VENV)/.product ## compare every gradient with complex-step and central differences
+	$(bin)/charrnn gradcheck
+
+format: $(VENV)/.dev ## format the code, and mend what the linter can mend
+	$(bin)/ruff format .
+	$(bin)/ruff check --fix .
+
+clean: ## remove .venv, caches, builds and the extracted corpus; trained models in runs/ stay
+	rm -rf $(VENV) build dist charrnn.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f data/pydoc-topics.txt
+	find charrnn data tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# Corpora
+
+data/pydoc-topics.txt: data/extract_pydoc_topics.py $(VENV)/.product
+	@$(bin)/python data/extract_pydoc_topics.py $@
+
+tinyshakespeare_url := https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt
+tinyshakespeare_sha256 := 86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed
+
+data/tinyshakespeare.txt: ## download tiny Shakespeare, 1.1 million characters
+	@$(require_python)
+	@$(PYTHON) data/download.py $(tinyshakespeare_url) $(tinyshakespeare_sha256) $@
+
+# The environment, a stamp for each thing that it holds
+
+# Any Python, however old, must be able to read these lines as far as its own error.
+define require_python
+command -v $(PYTHON) >/dev/null || { \
+    echo "error: $(PYTHON) not found; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; \
+    exit 1; }; \
+$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: $(PYTHON) is Python " \
+    + sys.version.split()[0] + "; charrnn needs 3.11 or newer: make PYTHON=/path/to/python3")'
+endef
+
+$(VENV)/.product: pyproject.toml constraints.txt
+	@$(require_python)
+	@$(PYTHON) -c 'import sys, importlib.util as i; i.find_spec("ensurepip") or sys.exit("error: \
+	$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install python3-venv")'
+	@echo "Installing charrnn into $(VENV), once ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(install) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.product
+	@echo "Installing the tools for tests and checks into $(VENV), once ..."
+	@$(install) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.dev
+	@echo "Installing PyTorch into $(VENV), once ..."
+	@$(install) torch
+	@touch $@

@@ -1,0 +1,1 @@
+"""Using a network: sampling, evaluation, and the gradient check."""

@@ -1,0 +1,1 @@
+"""From files to characters, from characters to ids, from ids to batches."""

@@ -1,0 +1,1 @@
+"""Training: settings, the optimiser, the loop and its checkpoints."""

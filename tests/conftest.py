@@ -1,0 +1,28 @@
+"""The `torch` marker: those tests need PyTorch, and say so in one place."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+
+TORCH_INSTALLED = importlib.util.find_spec("torch") is not None
+
+
+def pytest_configure() -> None:
+    """With CHARRNN_REQUIRE_TORCH=1 a missing PyTorch stops the run: no silent skip."""
+    if os.environ.get("CHARRNN_REQUIRE_TORCH") != "1":
+        return
+    try:
+        import torch  # noqa: F401  (only whether it imports is asked)
+    except ImportError as error:
+        raise pytest.UsageError(f"CHARRNN_REQUIRE_TORCH=1, but torch does not import: {error}") from None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark every test of tests/test_oracle_torch*.py, and skip marked tests without PyTorch."""
+    if item.path.name.startswith("test_oracle_torch"):
+        item.add_marker(pytest.mark.torch)
+    if item.get_closest_marker("torch") is not None:
+        item.add_marker(pytest.mark.skipif(not TORCH_INSTALLED, reason="PyTorch is not installed"))
