@@ -16,11 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "__init__": set[str](),
     "errors": set[str](),
+    "blas": set[str](),
     "text": {"errors"},
     "network": {"errors"},
     "inference": {"errors", "text", "network"},
-    "training": {"errors", "text", "network", "inference"},
-    "cli": {"errors", "text", "network", "inference", "training"},
+    "training": {"errors", "blas", "text", "network", "inference"},
+    "cli": {"errors", "blas", "text", "network", "inference", "training"},
     "__main__": {"cli"},
 }
 

@@ -1,12 +1,19 @@
 """The commands end to end, as a user runs them."""
 
+from __future__ import annotations
+
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).parents[1]
 TEXTS = {
     "latin": "the cat sat on the mat.\r\n" * 40,
     "greek": "ἐν ἀρχῇ ἦν ὁ λόγος\n" * 40,
@@ -15,77 +22,266 @@ TEXTS = {
     "emoji": "🙂🙃🙂🙂🙃\n" * 40,
 }
 SMALL = ["--hidden", "8,6", "--seq-length", "10", "--batch-size", "4", "--eval-every", "20"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def charrnn(*arguments, cwd):
-    return subprocess.run([sys.executable, "-m", "charrnn", *arguments], cwd=cwd, capture_output=True, check=False)
+def start(*arguments: str, cwd: Path, **options: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "charrnn", *arguments],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+def charrnn(*arguments: str, cwd: Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    with start(*arguments, cwd=cwd, stdin=subprocess.PIPE) as process:
+        out, err = process.communicate(stdin, timeout=60)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with text.txt and runs/text, trained on it for 40 steps."""
+    directory = tmp_path_factory.mktemp("trained")
+    (directory / "text.txt").write_bytes(TEXTS["latin"].encode())
+    assert charrnn("train", "text.txt", "--max-steps", "40", *SMALL, cwd=directory).returncode == 0
+    return directory
 
 
 @pytest.mark.parametrize("script", TEXTS)
-def test_train_sample_and_eval_work_on_five_scripts(tmp_path, script):
+def test_train_sample_and_eval_work_on_five_scripts(tmp_path: Path, script: str) -> None:
     (tmp_path / "text").write_bytes(TEXTS[script].encode())
     trained = charrnn("train", "text", "--out", "run", "--max-steps", "40", "--json", *SMALL, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
-    assert json.loads(trained.stdout)["steps"] == 40
-    sampled = charrnn("sample", "--ckpt", "run", "--length", "30", "--seed", "1", cwd=tmp_path)
+    result = json.loads(trained.stdout)
+    assert result["steps"] == 40 and result["characters"] == 1600
+    assert set(result) == {
+        *("run", "checkpoint", "parameters", "steps", "epochs", "characters", "seconds"),
+        *("characters_per_second", "train", "validation", "test"),
+    }
+    assert set(result["train"]) == {"nats_per_char", "bits_per_char", "perplexity"} < set(result["validation"])
+    assert b"\r" not in trained.stderr and b"\x1b" not in trained.stderr
+    sampled = charrnn("sample", "--length", "30", "--seed", "1", "--ckpt", "run", cwd=tmp_path)
+    assert len(sampled.stdout.decode()) == 31
     assert set(sampled.stdout.decode()) <= set(TEXTS[script])
     scored = charrnn("eval", "text", "--ckpt", "run", "--json", cwd=tmp_path)
     assert json.loads(scored.stdout)["characters"] == len(TEXTS[script]) - 1
 
 
-def test_resuming_after_half_of_the_steps_gives_the_same_bits(tmp_path):
-    from charrnn.training.config import TrainConfig
-    from charrnn.training.loop import Trainer
+def test_a_run_directory_holds_settings_manifest_metrics_and_checkpoints(trained: Path) -> None:
+    run = trained / "runs" / "text"
+    names = {path.name for path in run.iterdir()}
+    assert names == {"config.yaml", "manifest.json", "metrics.jsonl", "best.npz", "last.npz"}
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["corpus"] == [str(trained / "text.txt")] and manifest["characters"] == 1000
+    assert "hidden: 8,6" in (run / "config.yaml").read_text()
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [20, 40] and len(rows[0]["gradient_norms"]) == 3
+    with np.load(run / "best.npz", allow_pickle=False) as arrays:
+        shapes = {name: arrays[name].shape for name in arrays.files if name[:2] in ("W_", "b_")}
+    d = 13
+    assert shapes == {
+        **{"W_xh1": (d, 8), "W_h1h1": (8, 8), "b_h1": (8,), "W_h1h2": (8, 6), "W_h2h2": (6, 6), "b_h2": (6,)},
+        **{"W_h2a": (6, d), "b_a": (d,)},
+    }
 
-    ids = np.random.default_rng(0).integers(0, 7, 700)
-    config = TrainConfig(hidden=(8, 6), seq_length=10, batch_size=4, max_steps=60)
-    whole, first, second = (Trainer(config, 7, ids) for _ in range(3))
-    list(whole.steps())
-    for step in first.steps():
-        if step.number == 30:
-            break
-    second.restore(first.parameters, first.snapshot())
-    list(second.steps())
-    np.testing.assert_array_equal(whole.parameters.vector, second.parameters.vector)
+
+@pytest.mark.parametrize("kind, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_the_resumed_run_ends_as_if_nothing_had_been(
+    tmp_path: Path, kind: signal.Signals, code: int
+) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    command = ["train", "text", "--max-steps", "1500", *SMALL, "--out"]
+    with start(*command, "cut", cwd=tmp_path) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(b"step"):
+                break
+        process.send_signal(kind)
+        process.wait(30)
+        assert process.returncode == code
+        assert b"charrnn train --resume cut" in process.stderr.read()
+    assert charrnn("sample", "--ckpt", "cut", cwd=tmp_path).returncode == 0
+    resumed = charrnn("train", "--resume", "cut", "--json", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert 0 < json.loads(resumed.stdout)["characters"] < 1500 * 40
+    charrnn(*command, "whole", cwd=tmp_path)
+    a, b = (np.load(tmp_path / name / "last.npz") for name in ("cut", "whole"))
+    with a, b:
+        for name in a.files:
+            assert name == "metadata" or (a[name] == b[name]).all()
+
+
+def test_a_run_is_extended_by_resuming_it_with_more_steps(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    command = ["train", "text", "--schedule", "constant", *SMALL]
+    charrnn(*command, "--out", "a", "--max-steps", "50", cwd=tmp_path)
+    assert charrnn("train", "--resume", "a", "--max-steps", "100", cwd=tmp_path).returncode == 0
+    charrnn(*command, "--out", "b", "--max-steps", "100", cwd=tmp_path)
+    with np.load(tmp_path / "a" / "last.npz") as a, np.load(tmp_path / "b" / "last.npz") as b:
+        assert all((a[name] == b[name]).all() for name in a.files if name != "metadata")
+
+
+def test_standard_input_is_a_corpus_that_can_be_resumed(tmp_path: Path) -> None:
+    text = TEXTS["greek"].encode()
+    result = charrnn("train", "-", "--max-steps", "30", *SMALL, cwd=tmp_path, stdin=text)
+    assert result.returncode == 0, result.stderr
+    resumed = charrnn("train", "--resume", "runs/stdin", "--max-steps", "60", "--json", cwd=tmp_path)
+    assert json.loads(resumed.stdout)["steps"] == 60
+    scored = charrnn("eval", "-", "--json", cwd=tmp_path, stdin=text)
+    assert json.loads(scored.stdout)["characters"] == len(text.decode()) - 1
+
+
+def test_init_from_takes_weights_and_vocabulary_to_another_text(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("that mate\n" * 30)
+    run = str(trained / "runs" / "text")
+    command = [
+        "train",
+        "other",
+        "--init-from",
+        run,
+        "--max-steps",
+        "1",
+        "--learning-rate",
+        "1e-30",
+        "--seq-length",
+        "9",
+    ]
+    result = charrnn(*command, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    with np.load(tmp_path / "runs/other/last.npz") as new, np.load(trained / "runs/text/best.npz") as old:
+        assert (new["W_h1h1"] == old["W_h1h1"]).all() and (new["vocabulary"] == old["vocabulary"]).all()
+    (tmp_path / "other").write_text("quay\n" * 30)
+    refused = charrnn(*command, cwd=tmp_path)
+    assert refused.returncode == 3 and b"'q' (U+0071)" in refused.stderr and b"line 1, column 1" in refused.stderr
+    assert charrnn(*command, "--unknown", "replace", cwd=tmp_path).returncode == 0
+
+
+def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path) -> None:
+    def text(*arguments: str, stdin: bytes = b"") -> str:
+        result = charrnn("sample", "--seed", "3", *arguments, cwd=trained, stdin=stdin)
+        assert result.returncode == 0, result.stderr
+        assert not result.stderr
+        return result.stdout.decode()
+
+    assert text("--prompt", "the cat", "--length", "5").startswith("the cat")
+    assert text("--prompt-file", "-", "--length", "5", stdin=b"mat") == text("--prompt", "mat", "--length", "5")
+    assert text("--length", "0") == "\n"
+    assert "t" not in text("--stop", "t", "--length", "400")[:-2]
+    assert text("--greedy") == text("--top-k", "1") == text("--top-p", "1e-9")
+    three = text("--num-samples", "3", "--greedy", "--length", "9", "--prompt", "the")
+    assert three == "\n".join([text("--greedy", "--length", "9", "--prompt", "the")] * 3)
+    assert text("--prompt", "Zthe", "--unknown", "skip", "--length", "4")[:4] == "Zthe"
 
 
 @pytest.mark.parametrize(
     "arguments, code, words",
     [
+        (["train"], 2, "name a text"),
         (["train", "missing.txt"], 3, "missing.txt"),
         (["train", "bad"], 3, "offset 2"),
-        (["train", "text", "--tau", "0", "--truncation", "fixed"], 2, "--tau 0"),
+        (["train", "empty"], 3, "empty"),
+        (["train", "one"], 3, "1 character"),
+        (["train", "nothing"], 3, "no files"),
+        (["train", "text", "--tau", "0", "--truncation", "fixed"], 2, "--tau"),
+        (["train", "text", "--encoding", "utf-9"], 2, "utf-9"),
+        (["train", "text", "--config", "bad.yaml"], 2, "line 1"),
+        (["train", "text", "--out", "text"], 2, "is a file"),
+        (["train", "text", "--out", "nothing/../other"], 2, "other files"),
+        (["train", "text", "--cell", "gru"], 2, "rnn"),
+        (["train", "--resume", "nothing"], 3, "nothing"),
+        (["train", "text", "--resume", "nothing"], 2, "does not go with --resume"),
+        (["train", "--resume", "nothing", "--hidden", "3"], 2, "--hidden"),
+        (["train", "text", "--init-from", "bad"], 3, "bad"),
         (["sample", "--ckpt", "nowhere"], 3, "nowhere"),
         (["sample", "--ckpt", "bad"], 3, "bad"),
+        (["sample"], 3, "--ckpt"),
+        (["sample", "--temperature", "0"], 2, "--greedy"),
+        (["sample", "--top-p", "0"], 2, "--top-p"),
+        (["eval", "text"], 3, "--ckpt"),
+        (["eval", "text", "--unknown", "maybe"], 2, "--unknown maybe"),
+        (["gradcheck", "--truncation", "full", "--tau", "3"], 2, "--tau"),
+        (["gradcheck", "--hidden", "0"], 2, "--hidden"),
     ],
 )
-def test_bad_input_is_one_line_with_the_right_exit_code(tmp_path, arguments, code, words):
+def test_bad_input_is_one_line_with_the_right_exit_code(
+    tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
     (tmp_path / "text").write_text("some text")
     (tmp_path / "bad").write_bytes(b"ab\xff")
+    (tmp_path / "bad.yaml").write_text("sed: 3")
+    (tmp_path / "empty").touch()
+    (tmp_path / "one").write_text("a")
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter").touch()
+    before = sorted(tmp_path.rglob("*"))
     result = charrnn(*arguments, cwd=tmp_path)
-    assert result.returncode == code
-    assert result.stderr.count(b"\n") == 1 and words in result.stderr.decode()
+    assert (result.returncode, result.stdout) == (code, b"")
+    assert result.stderr.count(b"\n") == 1 and words in result.stderr.decode(), result.stderr
+    assert sorted(tmp_path.rglob("*")) == before  # nothing half-written
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    (tmp_path / "text").write_text(TEXTS["latin"])
-    charrnn("train", "text", "--out", "run", "--max-steps", "2", *SMALL, cwd=tmp_path)
-    path = tmp_path / "run" / "best.npz"
-    data = bytearray(path.read_bytes())
+def test_a_damaged_checkpoint_is_refused(trained: Path, tmp_path: Path) -> None:
+    data = bytearray((trained / "runs" / "text" / "best.npz").read_bytes())
     data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    assert charrnn("sample", "--ckpt", "run", cwd=tmp_path).returncode == 3
+    (tmp_path / "c.npz").write_bytes(data)
+    result = charrnn("sample", "--ckpt", "c.npz", cwd=tmp_path)
+    assert result.returncode == 3 and b"c.npz" in result.stderr
 
 
-def test_a_run_is_never_overwritten_without_force(tmp_path):
-    (tmp_path / "text").write_text(TEXTS["latin"])
-    command = ["train", "text", "--out", "run", "--max-steps", "2", *SMALL]
-    assert charrnn(*command, cwd=tmp_path).returncode == 0
-    assert charrnn(*command, cwd=tmp_path).returncode == 2
-    assert charrnn(*command, "--force", cwd=tmp_path).returncode == 0
+def test_a_run_is_never_overwritten_without_force(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    command = ["train", "text", "--max-steps", "2", *SMALL]
+    assert charrnn(*command, "--out", "run", cwd=tmp_path).returncode == 0
+    kept = (tmp_path / "run" / "best.npz").read_bytes()
+    refused = charrnn(*command, "--out", "run", "--seed", "2", cwd=tmp_path)
+    assert refused.returncode == 2 and b"--force" in refused.stderr and b"--resume run" in refused.stderr
+    assert (tmp_path / "run" / "best.npz").read_bytes() == kept
+    assert charrnn(*command, "--out", "run", "--force", "--seed", "2", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "run" / "best.npz").read_bytes() != kept
+    for name in ("runs/text", "runs/text-2"):  # without --out there is always a free name
+        assert charrnn(*command, cwd=tmp_path).returncode == 0
+        assert (tmp_path / name).is_dir()
 
 
-def test_gradcheck_passes_for_full_and_fixed_truncation(tmp_path):
-    for arguments in ([], ["--tau", "3", "--hidden", "4,3,5"]):
-        result = charrnn("gradcheck", "--json", *arguments, cwd=tmp_path)
-        assert result.returncode == 0 and json.loads(result.stdout)["passed"]
+def test_a_changed_text_is_not_resumed(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    charrnn("train", "text", "--max-steps", "2", *SMALL, cwd=tmp_path)
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() + b"!")
+    result = charrnn("train", "--resume", "runs/text", "--max-steps", "4", cwd=tmp_path)
+    assert result.returncode == 3 and b"not the text" in result.stderr
+
+
+def test_print_config_shows_each_value_and_where_it_came_from(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("seed: 7\n")
+    result = charrnn("train", "--config", "c.yaml", "--hidden", "9", "--print-config", cwd=tmp_path)
+    lines = result.stdout.decode().splitlines()
+    assert any(line.startswith("seed:") and line.endswith("c.yaml, line 1") for line in lines)
+    assert any(line.startswith("hidden:") and line.endswith("# --hidden") for line in lines)
+    assert any(line.startswith("dropout:") and line.endswith("# default") for line in lines)
+
+
+def test_gradcheck_passes_for_every_truncation_on_a_network_and_on_a_checkpoint(trained: Path) -> None:
+    result = json.loads(charrnn("gradcheck", "--json", cwd=trained).stdout)
+    assert result["passed"] and {check["policy"] for check in result["checks"]} == {
+        "full",
+        "fixed",
+        "sliding",
+        "random",
+    }
+    assert all(c["max_relative_error"] < 1e-10 for c in result["checks"] if c["method"] == "complex-step")
+    for arguments in (["--tau", "2", "--hidden", "4,3,5"], ["--ckpt", "runs/text", "--truncation", "full"]):
+        assert json.loads(charrnn("gradcheck", "--json", *arguments, cwd=trained).stdout)["passed"]
+
+
+def test_the_reader_of_a_sample_may_leave_early(trained: Path) -> None:
+    with start("sample", "--length", "1000000", cwd=trained) as process:
+        assert process.stdout is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(30) == 1
+        assert process.stderr is not None and not process.stderr.read()

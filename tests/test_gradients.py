@@ -3,37 +3,52 @@
 import numpy as np
 import pytest
 
-from charrnn.network import truncation
 from charrnn.network.parameters import Architecture, Parameters
-from charrnn.network.stack import backward, cross_entropy, forward, zero_state
+from charrnn.network.stack import Stack, zero_state
+from charrnn.network.truncation import Policy, Truncation
 
 T, n, d = 7, 3, 5
+STACKS = [(4,), (4, 3), (3, 5, 2)]
+PHI = {
+    "tanh": np.tanh,
+    "identity": lambda z: z,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "relu": lambda z: z * (z.real > 0),
+}
 
 
-def naive_loss(p, ids, targets, H0, activation, cut=None, reference=None):
-    """The document's equations step by step; states that cross a cut are taken from `reference`."""
-    phi = {
-        "tanh": np.tanh,
-        "identity": lambda z: z,
-        "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
-        "relu": lambda z: z * (z.real > 0),
-    }[activation]
-    H, trace, loss = [h.astype(complex) for h in H0], [], 0
+def naive_losses(p, ids, targets, H0, replace=None):
+    """The document's equations step by step: the loss of every step and the states after it.
+
+    `replace(t, l, H)` gives the state that step t of layer l sees instead of H.
+    """
+    phi = PHI[p.architecture.activation]
+    H, trace, losses = [h.astype(p.vector.dtype) for h in H0], [], []
     for t in range(len(ids)):
-        if cut and t % cut == 0 and t and reference is not None:
-            H = [h.astype(complex) for h in reference[t - 1]]
+        if replace:
+            H = [replace(t, i, h) for i, h in enumerate(H)]
         X = np.eye(d)[ids[t]]
         for i in range(len(H)):
             W_x, W_hh, b = p.layer(i + 1)
             H[i] = X = phi(X @ W_x + H[i] @ W_hh + b)
         W_ha, b_a = p.output()
         Z = X @ W_ha + b_a
-        loss = loss + (np.log(np.exp(Z).sum(1)) - Z[np.arange(n), targets[t]]).sum()
+        losses.append((np.log(np.exp(Z).sum(1)) - Z[np.arange(n), targets[t]]).sum())
         trace.append([h.real.copy() for h in H])
-    return loss / (T * n), trace
+    return np.array(losses), trace
 
 
-def setup(hidden, activation):
+def naive_gradient(p, objective):
+    """Complex-step derivative of `objective(parameters)` by every weight."""
+    numeric = np.empty_like(p.vector)
+    for i in range(numeric.size):
+        shifted = p.vector.astype(complex)
+        shifted[i] += 1e-30j
+        numeric[i] = objective(Parameters(p.architecture, complex, shifted)).imag / 1e-30
+    return numeric
+
+
+def setup(hidden, activation, T=T):
     rng = np.random.default_rng(3)
     p = Parameters(Architecture(d, hidden, activation), np.float64)
     p.vector[:] = rng.standard_normal(p.vector.size) * 0.5
@@ -42,57 +57,237 @@ def setup(hidden, activation):
     return p, ids, targets, H0
 
 
-@pytest.mark.parametrize("tau", [None, 1, 2, 3, T])
-@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "identity"])
-@pytest.mark.parametrize("hidden", [(4,), (4, 3), (3, 5, 2)])
-def test_gradient_equals_complex_step_of_the_objective_with_cut_states_held_constant(hidden, activation, tau):
-    p, ids, targets, H0 = setup(hidden, activation)
-    tape = forward(p, ids, H0)
+def program_gradient(p, ids, targets, H0, truncation, **options):
     gradient = Parameters(p.architecture, np.float64)
-    gains = truncation.full(T) if tau is None else truncation.fixed(T, tau)
-    backward(p, tape, targets, gains, gradient)
-    loss, reference = naive_loss(p, ids, targets, H0, activation)
-    np.testing.assert_allclose(cross_entropy(tape, targets).mean(), loss.real, rtol=1e-13)
-    numeric = np.empty_like(gradient.vector)
-    for i in range(numeric.size):
-        shifted = p.vector.astype(complex)
-        shifted[i] += 1e-30j
-        q = Parameters(p.architecture, complex, shifted)
-        value, _ = naive_loss(q, ids, targets, H0, activation, tau, reference)
-        numeric[i] = value.imag / 1e-30
-    assert np.abs(gradient.vector - numeric).max() < 1e-10 * np.abs(numeric).max()
+    stack = Stack(p.architecture, np.float64)
+    loss, state = stack.loss_and_gradient(p, ids, targets, H0, truncation, gradient, **options)
+    return loss, gradient.vector, state
+
+
+def window(name, tau=None, steps=T, seed=0, **options):
+    return Policy(name, steps, tau, **options).window(0, steps, np.random.default_rng(seed))
+
+
+def close(analytical, numeric):
+    return np.abs(analytical - numeric).max() < 1e-11 * np.abs(numeric).max()
+
+
+def cut_at(gains, reference):
+    """Replaces H that crosses transition t by H_ref + gain·(H − H_ref): the value stays, its derivative is scaled."""
+
+    def replace(t, i, H):
+        return H if t == 0 else reference[t - 1][i] + gains[t] * (H - reference[t - 1][i])
+
+    return replace
+
+
+@pytest.mark.parametrize("activation", PHI)
+@pytest.mark.parametrize("hidden", STACKS)
+def test_full_gradient_loss_and_state_equal_complex_step_of_a_naive_loop(hidden, activation):
+    p, ids, targets, H0 = setup(hidden, activation)
+    loss, gradient, state = program_gradient(p, ids, targets, H0, window("full"))
+    losses, trace = naive_losses(p, ids, targets, H0)
+    np.testing.assert_allclose(loss, losses.sum() / (T * n), rtol=1e-13)
+    for ours, naive in zip(state, trace[-1], strict=True):
+        np.testing.assert_allclose(ours, naive, rtol=1e-12, atol=1e-15)
+    assert close(gradient, naive_gradient(p, lambda q: naive_losses(q, ids, targets, H0)[0].sum() / (T * n)))
+
+
+@pytest.mark.parametrize("tau", [1, 2, 3, T])
+@pytest.mark.parametrize("activation", PHI)
+@pytest.mark.parametrize("hidden", STACKS)
+def test_fixed_gradient_is_that_of_blocks_whose_first_state_is_held_constant(hidden, activation, tau):
+    p, ids, targets, H0 = setup(hidden, activation)
+    _, gradient, _ = program_gradient(p, ids, targets, H0, window("fixed", tau))
+    _, reference = naive_losses(p, ids, targets, H0)
+
+    def objective(q):
+        total = 0
+        for start in range(0, T, tau):
+            before = H0 if start == 0 else reference[start - 1]
+            total += naive_losses(q, ids[start : start + tau], targets[start : start + tau], before)[0].sum()
+        return total / (T * n)
+
+    assert close(gradient, naive_gradient(p, objective))
+
+
+@pytest.mark.parametrize("tau", [1, 2, 4, T + 3])
+@pytest.mark.parametrize("activation", PHI)
+@pytest.mark.parametrize("hidden", STACKS)
+def test_sliding_gradient_gives_every_loss_its_own_last_tau_steps(hidden, activation, tau):
+    p, ids, targets, H0 = setup(hidden, activation)
+    context = 2  # steps without a loss, through which the first losses still reach back
+    truncation = Truncation(np.ones(T), context, T - context, lags=tau)
+    _, gradient, _ = program_gradient(p, ids, targets[context:], H0, truncation)
+    _, reference = naive_losses(p, ids, targets, H0)
+
+    def objective(q):
+        total = 0
+        for t in range(context, T):
+            start = max(t - tau + 1, 0)
+            before = H0 if start == 0 else reference[start - 1]
+            total += naive_losses(q, ids[start : t + 1], targets[start : t + 1], before)[0][-1]
+        return total / ((T - context) * n)
+
+    assert close(gradient, naive_gradient(p, objective))
+
+
+@pytest.mark.parametrize("activation", PHI)
+@pytest.mark.parametrize("hidden", STACKS)
+def test_sliding_over_at_least_the_whole_sequence_is_full(hidden, activation):
+    p, ids, targets, H0 = setup(hidden, activation)
+    full = program_gradient(p, ids, targets, H0, window("full"))[1]
+    for tau in (T, T + 5):
+        assert close(program_gradient(p, ids, targets, H0, window("sliding", tau))[1], full)
+
+
+@pytest.mark.parametrize("cut", ["constant", "polynomial"])
+@pytest.mark.parametrize("hidden", STACKS)
+def test_random_gradient_equals_the_objective_whose_crossings_are_scaled_by_their_weight(hidden, cut):
+    p, ids, targets, H0 = setup(hidden, "tanh")
+    policy = Policy("random", 3, 3, cut)
+    seed = next(s for s in range(99) if len(set(policy.window(0, T, np.random.default_rng(s)).gains)) > 1)
+    truncation = policy.window(0, T, np.random.default_rng(seed))
+    steps = len(truncation.gains)
+    ids, targets = ids[:steps], targets[:steps]
+    _, gradient, _ = program_gradient(p, ids, targets, H0, truncation)
+    _, reference = naive_losses(p, ids, targets, H0)
+    replace = cut_at(truncation.gains, reference)
+    numeric = naive_gradient(p, lambda q: naive_losses(q, ids, targets, H0, replace)[0].sum() / (n * 5))
+    assert close(gradient, numeric)  # 5 = seq_length + τ − 1, whatever the length that came out
+
+
+@pytest.mark.parametrize("activation", PHI)
+@pytest.mark.parametrize("hidden", STACKS)
+@pytest.mark.parametrize("cut", ["constant", "polynomial"])
+def test_random_gradient_is_the_full_one_on_the_mean_over_all_cut_patterns(hidden, activation, cut):
+    p, ids, targets, H0 = setup(hidden, activation)
+    full = program_gradient(p, ids, targets, H0, window("full"))[1]
+    policy = Policy("random", T, 3, cut)
+    mean, mass = np.zeros_like(full), 0.0
+    for pattern in range(2 ** (T - 1)):
+        probability, since, gains = 1.0, 1, [0.0]
+        for t in range(T - 1):
+            c = policy.cut_probability(since)
+            if pattern >> t & 1:
+                probability, since = probability * c, 1
+                gains.append(0.0)
+            else:
+                probability, since = probability * (1 - c), since + 1
+                gains.append(1 / (1 - c))
+        mean += probability * program_gradient(p, ids, targets, H0, Truncation(np.array(gains), 0, T))[1]
+        mass += probability
+    assert abs(mass - 1) < 1e-12
+    assert close(mean, full)
+
+
+@pytest.mark.parametrize("alpha", [4.0, 6.0])
+@pytest.mark.parametrize("cut", ["constant", "polynomial"])
+def test_mean_length_of_a_random_segment_is_tau(cut, alpha):
+    tau = 50
+    policy = Policy("random", 1, tau, cut, alpha)
+    mean, survival = 0.0, 1.0
+    for length in range(1, 200_000):
+        mean += survival
+        survival *= 1 - policy.cut_probability(length)
+    assert abs(mean - tau) < 0.01
+
+
+@pytest.mark.parametrize("name", ["full", "fixed", "random"])
+@pytest.mark.parametrize("batch", [1, n])
+def test_recompute_and_kept_states_give_the_same_bits(name, batch):
+    steps = 600  # more than one segment
+    p, ids, targets, H0 = setup((4, 3), "tanh", steps)
+    ids, targets, H0 = ids[:, :batch], targets[:, :batch], [h[:batch] for h in H0]
+    truncation = Policy(name, steps, None if name == "full" else 100).window(0, steps, np.random.default_rng(1))
+    kept = program_gradient(p, ids, targets, H0, truncation, keep=300)
+    again = program_gradient(p, ids, targets, H0, truncation, keep=300, recompute=True)
+    assert kept[0] == again[0]
+    assert (kept[1] == again[1]).all()
+    assert all((a == b).all() for a, b in zip(kept[2], again[2], strict=True))
+
+
+def test_segments_change_nothing_but_rounding():
+    steps = 600
+    p, ids, targets, H0 = setup((4, 3), "tanh", steps)
+    p.vector *= 0.5
+    loss, gradient, state = program_gradient(p, ids, targets, H0, window("full", steps=steps))
+    sliding = window("sliding", steps, steps=steps)  # one segment by definition, and equal to full
+    loss_1, gradient_1, _ = program_gradient(p, ids, targets, H0, sliding)
+    np.testing.assert_allclose(loss, loss_1, rtol=1e-13)
+    assert close(gradient, gradient_1)
+    for ours, naive in zip(state, naive_losses(p, ids, targets, H0)[1][-1], strict=True):
+        np.testing.assert_allclose(ours, naive, rtol=1e-10)
+
+
+def test_one_hot_inputs_and_ids_give_the_same_bits():
+    p, ids, targets, H0 = setup((4, 3), "tanh")
+    by_ids = program_gradient(p, ids, targets, H0, window("full"))
+    by_one_hot = program_gradient(p, np.eye(d)[ids], targets, H0, window("full"))
+    assert by_ids[0] == by_one_hot[0]
+    assert (by_ids[1] == by_one_hot[1]).all()
+    with pytest.raises(ValueError, match="one-hot"):
+        program_gradient(p, np.full((T, n, d), 0.2), targets, H0, window("full"))
+
+
+def test_a_large_vocabulary_worked_through_in_blocks_gives_the_same_gradient(monkeypatch):
+    p, ids, targets, H0 = setup((4, 3), "tanh")
+    whole = program_gradient(p, ids, targets, H0, window("full"))
+    monkeypatch.setattr("charrnn.network.output.BLOCK", 16 * d)
+    blocks = program_gradient(p, ids, targets, H0, window("full"))
+    np.testing.assert_allclose(blocks[0], whole[0], rtol=1e-14)
+    assert close(blocks[1], whole[1])
 
 
 def test_one_step_from_a_zero_state_is_the_feed_forward_network():
     p, ids, _, _ = setup((4, 3), "tanh")
-    tape = forward(p, ids[:1], zero_state(p, n))
+    stack = Stack(p.architecture, np.float64)
+    A = stack.probabilities(p, stack.forward(p, ids[:1], zero_state(p, n)))[0]
     H1 = np.tanh(np.eye(d)[ids[0]] @ p["W_xh1"] + p["b_h1"])
     H2 = np.tanh(H1 @ p["W_h1h2"] + p["b_h2"])
     Z = np.exp(H2 @ p["W_h2a"] + p["b_a"])
-    np.testing.assert_allclose(tape.A, Z / Z.sum(1, keepdims=True), rtol=1e-13)
+    np.testing.assert_allclose(A, Z / Z.sum(1, keepdims=True), rtol=1e-13)
+
+
+def test_the_gradient_under_dropout_equals_complex_step_with_the_same_masks():
+    p, ids, targets, H0 = setup((4, 3), "tanh")
+    stack = Stack(p.architecture, complex)
+
+    def masks(segment, layer, shape):
+        return (np.random.default_rng([segment, layer]).random(shape) < 0.5) / 0.5
+
+    def objective(q):
+        return stack.losses(q, stack.forward(q, ids, [h.astype(complex) for h in H0], masks), targets).mean()
+
+    _, gradient, _ = program_gradient(p, ids, targets, H0, window("full"), masks=masks)
+    assert close(gradient, naive_gradient(p, objective))
 
 
 @pytest.mark.torch
-def test_gradient_equals_that_of_torch_nn_rnn():
+@pytest.mark.parametrize("hidden", [(6,), (6, 6)])
+def test_losses_and_gradients_equal_those_of_torch_rnn(hidden):
     import torch
 
-    p, ids, targets, H0 = setup((4, 4), "tanh")
-    net = torch.nn.RNN(d, 4, 2).double()
+    p, ids, targets, H0 = setup(hidden, "tanh")
+    rnn = torch.nn.RNN(d, 6, len(hidden)).double()
+    head = torch.nn.Linear(6, d).double()
     with torch.no_grad():
-        for i in (1, 2):
-            W_x, W_hh, b = p.layer(i)
-            getattr(net, f"weight_ih_l{i - 1}").copy_(torch.from_numpy(W_x.T.copy()))
-            getattr(net, f"weight_hh_l{i - 1}").copy_(torch.from_numpy(W_hh.T.copy()))
-            getattr(net, f"bias_ih_l{i - 1}").copy_(torch.from_numpy(b.copy()))
-            getattr(net, f"bias_hh_l{i - 1}").zero_()
-    out, _ = net(torch.from_numpy(np.eye(d)[ids]), torch.from_numpy(np.stack(H0)))
-    W_ha, b_a = (torch.from_numpy(w.copy()) for w in p.output())
-    logits = (out @ W_ha + b_a).reshape(-1, d)
-    torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets.ravel())).backward()
-    gradient = Parameters(p.architecture, np.float64)
-    backward(p, forward(p, ids, H0), targets, truncation.full(T), gradient)
-    for i in (1, 2):
-        dW_x, dW_hh, db = gradient.layer(i)
-        for ours, theirs in ((dW_x, "weight_ih"), (dW_hh, "weight_hh"), (db, "bias_ih")):
-            expected = getattr(net, f"{theirs}_l{i - 1}").grad.numpy().T
-            np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-12)
+        for i in range(len(hidden)):
+            W_x, W_hh, b = p.layer(i + 1)
+            getattr(rnn, f"weight_ih_l{i}").copy_(torch.from_numpy(W_x.T.copy()))
+            getattr(rnn, f"weight_hh_l{i}").copy_(torch.from_numpy(W_hh.T.copy()))
+            getattr(rnn, f"bias_ih_l{i}").copy_(torch.from_numpy(b))
+            getattr(rnn, f"bias_hh_l{i}").zero_()
+        W_ha, b_a = p.output()
+        head.weight.copy_(torch.from_numpy(W_ha.T.copy()))
+        head.bias.copy_(torch.from_numpy(b_a))
+    out, _ = rnn(torch.from_numpy(np.eye(d)[ids]), torch.from_numpy(np.stack(H0)))
+    loss = torch.nn.functional.cross_entropy(head(out).reshape(-1, d), torch.from_numpy(targets.reshape(-1)))
+    loss.backward()
+    ours, gradient, _ = program_gradient(p, ids, targets, H0, window("full"))
+    g = Parameters(p.architecture, np.float64, gradient)
+    np.testing.assert_allclose(ours, loss.item(), rtol=1e-12)
+    for i in range(len(hidden)):
+        for key, ours_i in zip(("weight_ih", "weight_hh", "bias_ih"), g.layer(i + 1), strict=True):
+            np.testing.assert_allclose(ours_i.T, getattr(rnn, f"{key}_l{i}").grad.numpy(), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(g.output()[0].T, head.weight.grad.numpy(), rtol=1e-9, atol=1e-14)

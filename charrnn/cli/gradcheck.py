@@ -3,35 +3,100 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from charrnn.errors import CheckFailed
-from charrnn.training.config import TrainConfig
+from charrnn.errors import CheckFailed, ConfigError
+from charrnn.training.config import parse
+
+T = 8
 
 
 def gradcheck(
-    hidden: Annotated[str, typer.Option(help="Width of each layer.")] = "5,4",
-    activation: Annotated[str, typer.Option(help="tanh, relu, sigmoid or identity.")] = "tanh",
-    tau: Annotated[int | None, typer.Option(help="Check fixed truncation in blocks of tau steps.")] = None,
+    hidden: Annotated[str, typer.Option(help="Width of each layer of the small network.", metavar="WIDTHS")] = "5,4",
+    activation: Annotated[str, typer.Option(help="tanh, relu, sigmoid or identity.", metavar="NAME")] = "tanh",
+    truncation: Annotated[
+        str | None,
+        typer.Option(help="full, fixed, sliding or random; left out, all four.", metavar="NAME", show_default=False),
+    ] = None,
+    tau: Annotated[int | None, typer.Option(min=1, help="Steps that an error travels.", metavar="INTEGER")] = None,
+    ckpt: Annotated[
+        Path | None, typer.Option(help="Check the network of a checkpoint instead (400 weights of each array).")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and batch.", metavar="INTEGER")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare every gradient with complex-step and central differences."""
-    from charrnn.cli.train import _hidden
-    from charrnn.inference.gradcheck import TOLERANCE
-    from charrnn.inference.gradcheck import gradcheck as run
+    """Compare every gradient with complex-step and central differences, under every truncation."""
+    widths = parse("hidden", hidden, "--hidden")
+    parse("activation", activation, "--activation")
+    names = ["full", "fixed", "sliding", "random"]
+    if truncation is not None:
+        names = [parse("truncation", truncation, "--truncation")]
+    elif tau is not None:
+        names = names[1:]
+    if truncation == "full" and tau is not None:
+        raise ConfigError("--tau: full truncation takes none; leave it out, or choose another --truncation")
 
-    truncation = "full" if tau is None else "fixed"
-    config = TrainConfig(hidden=_hidden(hidden), activation=activation, truncation=truncation, tau=tau)
-    checks = run(config.hidden, config.activation, config.tau)
+    from charrnn import blas
+
+    blas.configure(work=0)
+
+    from charrnn.inference.gradcheck import TOLERANCE, problem_of, small_problem
+    from charrnn.inference.gradcheck import gradcheck as run
+    from charrnn.network.truncation import Policy
+    from charrnn.training.checkpoint import load
+
+    problem = (
+        problem_of(load(ckpt).parameters, T, seed=seed) if ckpt else small_problem(widths, activation, T, seed=seed)
+    )
+    checks = [
+        check for name in names for check in run(problem, Policy(name, T, None if name == "full" else tau or 3), seed)
+    ]
     passed = all(check.passed for check in checks)
     if as_json:
-        rows = [check.__dict__ for check in checks]
+        rows = [
+            {
+                "parameter": check.parameter,
+                "policy": check.policy,
+                "tau": check.tau,
+                "method": check.method,
+                "max_relative_error": check.max_relative_error,
+            }
+            for check in checks
+        ]
         print(json.dumps({"passed": passed, "tolerance": TOLERANCE, "checks": rows}))
     else:
-        for check in checks:
-            verdict = "" if check.passed else "  FAILED"
-            print(f"{check.parameter:<10}{check.policy:<7}{check.method:<14}{check.max_relative_error:.1e}{verdict}")
+        _table(checks, TOLERANCE)
     if not passed:
-        raise CheckFailed("a gradient differs from its numerical value by more than the tolerance")
+        raise CheckFailed("a gradient differs from its numerical value by more than the tolerance; see the table")
+
+
+def _table(checks: list[Any], tolerance: dict[str, float]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(caption="largest relative error of each gradient; tolerance in the heading")
+    table.add_column("parameter")
+    table.add_column("truncation")
+    methods = [method for method in tolerance if any(check.method == method for check in checks)]
+    for method in methods:
+        table.add_column(f"{method}\n< {tolerance[method]:.0e}", justify="right")
+    cells: dict[tuple[str, str], dict[str, Any]] = {}
+    for check in checks:
+        name = check.policy if check.policy == "full" else f"{check.policy} τ={check.tau}"
+        cells.setdefault((name, check.parameter), {})[check.method] = check
+    before = None
+    for (policy, parameter), row in cells.items():
+        if before not in (None, policy):
+            table.add_section()
+        before = policy
+        figures = [
+            ""
+            if method not in row
+            else f"{row[method].max_relative_error:.1e}" + ("" if row[method].passed else " [bold red]FAILED[/]")
+            for method in methods
+        ]
+        table.add_row(parameter, policy, *figures)
+    Console(highlight=False).print(table)

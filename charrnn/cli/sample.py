@@ -2,48 +2,87 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from charrnn.errors import ConfigError
+
 
 def sample(
-    ckpt: Annotated[Path, typer.Option(help="Checkpoint file or run directory.")] = Path("runs/last"),
-    length: Annotated[int, typer.Option(min=0, help="Characters to write.")] = 500,
-    prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "\n",
-    unknown: Annotated[str, typer.Option(help="Unknown prompt characters: error, skip or replace.")] = "error",
-    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 bolder.")] = 0.8,
-    top_k: Annotated[int, typer.Option(min=0, help="Draw from the k most probable only; 0: from all.")] = 0,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always take the most probable.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same text.")] = None,
+    ckpt: Annotated[
+        Path | None, typer.Option(help="Checkpoint file or run directory; left out, the newest run.", metavar="PATH")
+    ] = None,
+    length: Annotated[int, typer.Option(min=0, help="Characters to write.", metavar="INTEGER")] = 500,
+    prompt: Annotated[
+        str | None, typer.Option(help="Text to go on from; left out, the start of a line.", metavar="TEXT")
+    ] = None,
+    prompt_file: Annotated[
+        str | None, typer.Option(help="File that holds the prompt, or - for standard input.", metavar="PATH")
+    ] = None,
+    unknown: Annotated[
+        str, typer.Option(help="Unknown characters of the prompt: error, skip or replace.", metavar="NAME")
+    ] = "error",
+    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 bolder.", metavar="NUMBER")] = 0.8,
+    top_k: Annotated[
+        int, typer.Option(min=0, help="Draw from the k most probable characters only; 0: from all.", metavar="INTEGER")
+    ] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Draw from the most probable ones that have this mass together.", metavar="NUMBER")
+    ] = 1.0,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Always take the most probable character.")] = False,
+    stop: Annotated[str | None, typer.Option(help="End a sample after this text.", metavar="TEXT")] = None,
+    num_samples: Annotated[
+        int, typer.Option(min=1, help="Samples, an empty line between them.", metavar="INTEGER")
+    ] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same text.", metavar="INTEGER")] = None,
 ) -> None:
     """Write text. Standard output holds the text and nothing else."""
-    import numpy as np
+    if not 0 < temperature < float("inf"):
+        raise ConfigError(f"--temperature {temperature}: must be a number above 0; for no chance at all, use --greedy")
+    if not 0 < top_p <= 1:
+        raise ConfigError(f"--top-p {top_p}: must be above 0 and at most 1")
+    if prompt is not None and prompt_file is not None:
+        raise ConfigError("--prompt and --prompt-file: only one of them can be given")
+    if stop == "":
+        raise ConfigError("--stop: an empty text is found at once; give at least one character")
 
-    from charrnn.errors import ConfigError
+    from charrnn import blas
+
+    blas.configure(work=0)  # one vector at a time: more threads only cost
+
+    from charrnn.inference.sampling import Choice, characters_until
     from charrnn.inference.sampling import sample as draw
-    from charrnn.text.tokenizer import UNKNOWN, Tokenizer
-    from charrnn.training.checkpoint import load
+    from charrnn.text.corpus import read_corpus
+    from charrnn.text.tokenizer import Tokenizer, check_unknown
+    from charrnn.training.checkpoint import load, newest_run
 
-    if not (0 < temperature < float("inf")):
-        raise ConfigError(f"--temperature {temperature}: must be a positive number")
-    if unknown not in UNKNOWN:
-        raise ConfigError(f"--unknown {unknown}: must be error, skip or replace")
-    checkpoint = load(ckpt)
-    tokenizer = Tokenizer(checkpoint.symbols)
-    if prompt == "\n" and "\n" not in checkpoint.symbols:
-        prompt = checkpoint.symbols[0]
-    ids = tokenizer.encode(prompt, unknown=unknown, source="--prompt")
+    check_unknown(unknown)
+    checkpoint = load(ckpt or newest_run())
+    symbols = checkpoint.symbols
+    given = read_corpus([prompt_file]) if prompt_file is not None else prompt
+    start = given if given else ("\n" if "\n" in symbols else symbols[0])
+    ids = Tokenizer(symbols).encode(start, unknown=unknown, source=prompt_file or "--prompt")
     if not len(ids):
-        raise ConfigError("--prompt: nothing is left of the prompt; give at least one character that the model knows")
-    rng = np.random.default_rng(seed)
-    drawn = draw(checkpoint.parameters, ids, rng, temperature=temperature, top_k=top_k, greedy=greedy)
-    if prompt.strip():
-        sys.stdout.write(prompt)
-    for symbol in itertools.islice(drawn, length):
-        sys.stdout.write(checkpoint.symbols[symbol])
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        raise ConfigError("--prompt: no character of it is known to the model; give at least one that is")
+    choice = Choice(temperature, top_k, top_p, greedy)
+    sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
+    write = sys.stdout.write
+    if num_samples == 1:
+        write(given or "")
+        drawn = draw(checkpoint.parameters, ids, seed, choice)
+        live = sys.stdout.isatty()
+        for character in characters_until(drawn, symbols, length, stop):
+            write(character)
+            if live:
+                sys.stdout.flush()
+        write("\n")
+        return
+    drawn = draw(checkpoint.parameters, ids, seed, choice, num_samples)
+    columns = [next(drawn) for _ in range(length)]
+    for i in range(num_samples):
+        one = ([int(column[i])] for column in columns)
+        write(("\n" if i else "") + (given or ""))
+        write("".join(characters_until(one, symbols, length, stop)) + "\n")

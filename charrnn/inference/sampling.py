@@ -2,36 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from charrnn.network.buffers import Array
+from charrnn.network.cells import CELLS
 from charrnn.network.parameters import Parameters
-from charrnn.network.stack import forward, zero_state
+from charrnn.network.stack import Stack, zero_state
+
+DRAWS = 256  # random numbers fetched at a time
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a symbol is chosen from A: from A^(1/temperature), the `top_k` most probable (0: all), the smallest set of
+    symbols whose probabilities reach `top_p`; or simply the most probable one if `greedy`."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    greedy: bool = False
 
 
 def sample(
-    parameters: Parameters,
-    prompt: Array,
-    rng: np.random.Generator,
-    *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    greedy: bool = False,
-) -> Iterator[int]:
-    """Ids drawn from A_t^(1/temperature) without end, after reading `prompt` (at least one id).
+    parameters: Parameters, prompt: Array, seed: int | None, choice: Choice = Choice(), n: int = 1
+) -> Iterator[Array]:
+    """Ids (n,), one for each of n samples side by side, without end, after reading `prompt` (at least one id)."""
+    architecture = parameters.architecture
+    cell = CELLS[architecture.cell](architecture.activation)
+    layers = [parameters.layer(i) for i in range(1, len(architecture.hidden) + 1)]
+    W_ha, b_a = parameters.output()
+    first = layers[0][0] + layers[0][2]  # X_t W_x + b for every one-hot X_t
 
-    `top_k` keeps the k most probable symbols (0: all); `greedy` takes the most probable.
-    """
-    state, ids = zero_state(parameters, 1), np.asarray(prompt)[:, None]
+    # Every sample reads the same prompt: once, as one sequence.
+    stack = Stack(architecture, parameters.vector.dtype)
+    tape = stack.forward(parameters, np.asarray(prompt)[:, None], zero_state(parameters, 1))
+    state = [np.repeat(S, n, axis=0) for S in tape.state(len(prompt))]
+    pick = _picker(choice, np.random.default_rng(seed), n)
+
+    steps = [cell.stepper(W_hh, S) for (_, W_hh, _), S in zip(layers, state, strict=True)]
+    upper = [(W_x, b) for W_x, _, b in layers[1:]]
+    widths = architecture.hidden
+    H = state[-1][:, : widths[-1]]
     while True:
-        tape = forward(parameters, ids, state)
-        state = tape.last_state()
-        log_p = np.log(np.maximum(tape.A[-1].astype(np.float64), 1e-300)) / temperature
-        if top_k and top_k < log_p.size:
-            log_p[log_p < np.partition(log_p, -top_k)[-top_k]] = -np.inf
-        p = np.exp(log_p - log_p.max())
-        choice = int(p.argmax()) if greedy else int(rng.choice(p.size, p=p / p.sum()))
-        yield choice
-        ids = np.array([[choice]])
+        logits = H @ W_ha
+        logits += b_a
+        ids = pick(logits)
+        yield ids
+        H = steps[0](first[ids])
+        for step, (W_x, b) in zip(steps[1:], upper, strict=True):
+            Z = H @ W_x
+            Z += b
+            H = step(Z)
+
+
+def _picker(choice: Choice, rng: np.random.Generator, n: int) -> Callable[[Array], Array]:
+    """A function from logits logits (n, a), which it overwrites, to ids (n,)."""
+    if choice.greedy:
+        return lambda logits: logits.argmax(axis=1)
+    draws: Iterator[Array] = (u for _ in iter(int, 1) for u in rng.random((DRAWS, n)))
+    inverse = 1 / choice.temperature
+    plain = not choice.top_k and choice.top_p >= 1
+
+    def pick(logits: Array) -> Array:
+        logits -= logits.max(axis=1, keepdims=True)
+        logits *= inverse
+        P = np.exp(logits, out=logits)
+        if not plain:
+            _restrict(P, choice)
+        # The first symbol at which the running sum passes u · Σ P.
+        sums = np.add.accumulate(P, axis=1, dtype=np.float64)
+        u = next(draws)
+        if n == 1:
+            ids: Array = sums[0].searchsorted(u * sums[0, -1:], "right")
+        else:
+            ids = (sums <= (u * sums[:, -1])[:, None]).sum(axis=1)
+        return ids
+
+    return pick
+
+
+def _restrict(P: Array, choice: Choice) -> None:
+    """Zeroes what lies outside the k most probable symbols, then outside the nucleus of mass `top_p`, in place."""
+    for p in P:
+        order = np.argsort(-p, kind="stable")
+        keep = min(choice.top_k, p.size) if choice.top_k else p.size
+        if choice.top_p < 1:
+            mass = np.cumsum(p[order[:keep]], dtype=np.float64)
+            keep = int(np.searchsorted(mass, choice.top_p * mass[-1])) + 1
+        p[order[keep:]] = 0
+
+
+def characters_until(draws: Iterable[Any], symbols: str, length: int, stop: str | None = None) -> Iterator[str]:
+    """The characters of one sample as they are drawn: `length` of them, or up to and with the text `stop`."""
+    written = ""
+    for ids in islice(draws, length):
+        character = symbols[int(ids[0])]
+        yield character
+        if stop:
+            written = (written + character)[-len(stop) :]
+            if written == stop:
+                return

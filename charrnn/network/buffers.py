@@ -10,22 +10,46 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-def sequence(T: int, n: int, width: int, dtype: npt.DTypeLike) -> Array:
-    """An uninitialised (T, n, width) array, laid out so that BLAS is fast on it.
+class Buffers:
+    """Arrays that are made once and used again at every update; one under each name, as large as ever asked for.
 
-    With several sequences the memory is hidden-major, (width, T, n): a time step is a matrix whose rows BLAS walks
-    with a constant stride, all steps together are one (T·n, width) matrix without a copy, and the recurrent product
-    is faster by a third with two threads than in batch-major memory. One sequence alone
-    is a vector a step, and wants that vector contiguous.
+    What `sequence` or `block` returns is uninitialised, and shares its memory with whatever the same name gave before.
     """
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        self.dtype = np.dtype(dtype)
+        self._flat: dict[str, Array] = {}
+
+    def block(self, name: str, *shape: int) -> Array:
+        """A C-ordered array of `shape`."""
+        size = 1
+        for length in shape:
+            size *= length
+        flat = self._flat.get(name)
+        if flat is None or flat.size < size:
+            flat = self._flat[name] = np.empty(size, self.dtype)
+        return flat[:size].reshape(shape)
+
+    def sequence(self, name: str, T: int, n: int, width: int) -> Array:
+        """A (T, n, width) array, laid out so that BLAS is fast on it.
+
+        With several sequences side by side the memory is hidden-major, (width, T, n): `rows` of it is one matrix
+        without a copy, softmax and bias sums run along contiguous memory, and a step's product is W_hhᵀ H_tᵀ, a plain
+        GEMM. One sequence alone is a vector a step, and wants that vector contiguous.
+        """
+        if n == 1:
+            return self.block(name, T, n, width)
+        return self.block(name, width, T, n).transpose(1, 2, 0)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(flat.nbytes for flat in self._flat.values())
+
+
+def rows(sequence: Array) -> Array:
+    """The (T, n, width) sequence as one (T·n, width) matrix; a view for every array that `Buffers.sequence` made."""
+    T, n, width = sequence.shape
     if n == 1:
-        return np.empty((T, n, width), dtype)
-    return np.empty((width, T, n), dtype).transpose(1, 2, 0)
-
-
-def rows(sequence_: Array) -> Array:
-    """The (T, n, width) sequence as one (T·n, width) matrix; a view for every array that `sequence` made."""
-    T, n, width = sequence_.shape
-    if sequence_.strides[2] < sequence_.strides[0]:  # batch-major
-        return sequence_.reshape(T * n, width)
-    return sequence_.transpose(2, 0, 1).reshape(width, T * n).T
+        return sequence.reshape(T, width)
+    return sequence.transpose(2, 0, 1).reshape(width, T * n).T

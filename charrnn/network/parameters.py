@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from charrnn.errors import ConfigError
+from charrnn.network.activations import ACTIVATIONS
 from charrnn.network.buffers import Array
+from charrnn.network.cells import CELLS
 
 
 @dataclass(frozen=True)
@@ -18,15 +21,23 @@ class Architecture:
     symbols: int
     hidden: tuple[int, ...]
     activation: str = "tanh"
+    cell: str = "rnn"
+
+    def __post_init__(self) -> None:
+        if self.cell not in CELLS:
+            raise ConfigError(f"cell {self.cell}: must be one of {', '.join(CELLS)}")
+        if self.activation not in ACTIVATIONS:
+            raise ConfigError(f"activation {self.activation}: must be one of {', '.join(ACTIVATIONS)}")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes in the document's symbols: W_xh1 (d, h1), W_h1h1, b_h1, W_h1h2 …"""
         shapes: dict[str, tuple[int, ...]] = {}
+        gates = CELLS[self.cell](self.activation).gates
         below, width = "x", self.symbols
         for layer, h in enumerate(self.hidden, start=1):
-            shapes[f"W_{below}h{layer}"] = (width, h)
-            shapes[f"W_h{layer}h{layer}"] = (h, h)
-            shapes[f"b_h{layer}"] = (h,)
+            shapes[f"W_{below}h{layer}"] = (width, gates * h)
+            shapes[f"W_h{layer}h{layer}"] = (h, gates * h)
+            shapes[f"b_h{layer}"] = (gates * h,)
             below, width = f"h{layer}", h
         shapes[f"W_{below}a"] = (width, self.symbols)
         shapes["b_a"] = (self.symbols,)
@@ -73,22 +84,34 @@ class Parameters:
         return self[f"W_h{len(self.architecture.hidden)}a"], self["b_a"]
 
 
-def initial(architecture: Architecture, rng: np.random.Generator, dtype: npt.DTypeLike) -> Parameters:
-    """Starting weights: orthogonal W_hh, uniform ±√(1/fan-in) elsewhere, zero biases.
+INITS = ("orthogonal", "uniform", "gaussian")
 
-    An orthogonal W_hh keeps the length of every vector, so errors neither vanish nor explode by it at the start.
+
+def initial(
+    architecture: Architecture, rng: np.random.Generator, dtype: npt.DTypeLike = np.float32, init: str = "orthogonal"
+) -> Parameters:
+    """Starting weights: W_hh as `init` says, the others uniform or Gaussian, biases zero.
+
+    orthogonal: W_hhᵀ W_hh = I, so that W_hh keeps the length of every vector and errors neither vanish nor explode by
+    it at the start (for each gate on its own). uniform: ±√(1/fan-in). gaussian: standard deviation √(1/fan-in).
     """
+    if init not in INITS:
+        raise ConfigError(f"init {init}: must be one of {', '.join(INITS)}")
     parameters = Parameters(architecture, dtype)
-    for name, shape in parameters.shapes.items():
-        if len(shape) == 1:
-            continue
-        if shape[0] == shape[1] and name.startswith("W_h") and not name.endswith("a"):
-            layer = name[2:]
-            if layer[: len(layer) // 2] == layer[len(layer) // 2 :]:
-                Q, R = np.linalg.qr(rng.standard_normal(shape))
-                parameters[name][...] = Q * np.sign(np.diag(R))
-                continue
-        # A one-hot input selects one row: its fan-in is one, but small weights start more calmly.
-        bound = 0.1 if name.startswith("W_x") else np.sqrt(1 / shape[0])
-        parameters[name][...] = rng.uniform(-bound, bound, shape)
+    for layer, h in enumerate(architecture.hidden, start=1):
+        W_x, W_hh, _ = parameters.layer(layer)
+        # A one-hot input picks a single row, so its fan-in is 1; small values start more calmly.
+        _fill(W_x, 0.1 if layer == 1 else (1 / W_x.shape[0]) ** 0.5, rng, init)
+        if init == "orthogonal":
+            for gate in range(0, W_hh.shape[1], h):
+                Q, R = np.linalg.qr(rng.standard_normal((h, h)))
+                W_hh[:, gate : gate + h] = Q * np.sign(np.diag(R))
+        else:
+            _fill(W_hh, (1 / h) ** 0.5, rng, init)
+    W_ha, _ = parameters.output()
+    _fill(W_ha, (1 / W_ha.shape[0]) ** 0.5, rng, init)
     return parameters
+
+
+def _fill(W: Array, scale: float, rng: np.random.Generator, init: str) -> None:
+    W[...] = scale * (rng.standard_normal(W.shape) if init == "gaussian" else rng.uniform(-1, 1, W.shape))

@@ -1,28 +1,33 @@
-"""A text cut into n parallel streams, read T characters at a time."""
+"""A text cut into n parallel streams, read some steps at a time."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from charrnn.errors import CorpusError
+from charrnn.text.tokenizer import Ids
 
-Ids = npt.NDArray[Any]
+RELEASE = 64_000_000  # characters read from a mapped text before its memory is given back
 
 
 class Streams:
-    """n streams of `steps_per_epoch` · T characters each; a character's target is the very next one of the text.
+    """n streams of `length` characters each; a character's target is the very next one of the text.
 
     A text too short gets a smaller T and then a smaller n, and `notice` says so. What does not fill a batch is
     `dropped`: at the end of the text in even epochs, at its beginning in odd ones, so that all of it is seen.
     """
 
-    def __init__(self, ids: Ids, batch_size: int, seq_length: int) -> None:
+    def __init__(
+        self, ids: Ids, batch_size: int, seq_length: int, release: Callable[[], object] = lambda: None
+    ) -> None:
         pairs = len(ids) - 1
         if pairs < 1:
-            raise CorpusError(f"the text for training has {len(ids)} characters; at least 2 are needed")
+            raise CorpusError(
+                f"the text for training has {len(ids)} character{'s' if len(ids) != 1 else ''}, and 2 are the least; "
+                "name a longer text, or lower --val-frac and --test-frac"
+            )
         self.seq_length = min(seq_length, pairs)
         self.batch_size = min(batch_size, pairs // self.seq_length)
         self.notice: str | None = None
@@ -32,10 +37,25 @@ class Streams:
         self.length = self.steps_per_epoch * self.seq_length
         self.dropped = pairs - self.batch_size * self.length
         self._ids = ids
+        self._release, self._read = release, 0
 
-    def batch(self, step: int) -> tuple[Ids, Ids]:
-        """Inputs and targets (T, n) of training step `step`, counted from 0 over all epochs."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        start = (self.dropped if epoch % 2 else 0) + position * self.seq_length
-        index = start + np.arange(self.seq_length)[:, None] + np.arange(self.batch_size) * self.length
-        return self._ids[index], self._ids[index + 1]
+    def read(self, epoch: int, start: int, stop: int) -> tuple[Ids, Ids]:
+        """Inputs and targets (stop − start, n), as indices, of the steps `start` to `stop` of every stream."""
+        offset = self.dropped if epoch % 2 else 0
+        size = self.batch_size * self.length
+        inputs, targets = (
+            self._ids[first : first + size].reshape(self.batch_size, self.length)[:, start:stop].T.astype(np.intp)
+            for first in (offset, offset + 1)
+        )
+        self._read += inputs.size
+        if self._read > RELEASE:
+            self._release()
+            self._read = 0
+        return inputs, targets
+
+
+def one_hot(ids: Ids, d: int, dtype: type = np.float32) -> Ids:
+    """The document's X (T, n, d) of ids (T, n): 1 at each id. Training never makes it; the network takes either."""
+    X = np.zeros((*ids.shape, d), dtype)
+    np.put_along_axis(X, ids[..., None].astype(np.intp), 1, axis=-1)
+    return X

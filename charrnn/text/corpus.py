@@ -1,45 +1,279 @@
-"""Reading texts: files, directories and standard input, with their newlines as they are."""
+"""From files to ids: texts of any size, read in pieces, with their newlines as they are.
+
+A text is read twice: once for its vocabulary, its length and its checksum, once for its ids. Up to `IN_MEMORY` bytes of
+ids stay in memory; more are written to a file and mapped, so that a corpus may be larger than memory.
+"""
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import hashlib
+import json
+import mmap
+import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
-from charrnn.errors import ConfigError, CorpusError
+import numpy as np
+
+from charrnn.errors import ConfigError, CorpusError, StorageError
+from charrnn.text.tokenizer import Ids, Tokenizer, code_points
+
+PIECE = 1 << 22
+IN_MEMORY = 64_000_000
+MAGIC = b"charrnn ids 1\n"
+HEADER = 4096  # bytes before the first id: the ids begin on a page
+
+Progress = Callable[[int], object] | None
+
+
+@dataclass(frozen=True)
+class EncodedCorpus:
+    """A text as ids (characters,), its vocabulary, and the SHA-256 of the text in UTF-8.
+
+    `release` gives the memory of a mapped text back to the system; for a text in memory it does nothing.
+    """
+
+    ids: Ids
+    symbols: str
+    sha256: str
+    release: Callable[[], object] = field(default=lambda: None)
+
+    @property
+    def characters(self) -> int:
+        """Characters, which are as many as ids."""
+        return len(self.ids)
 
 
 def read_corpus(arguments: Sequence[str], encoding: str = "utf-8") -> str:
     """The text of every argument, joined: a file, a directory (its files, sorted), or `-` for standard input.
 
-    Raises CorpusError where a file is missing or holds a byte that is no text, ConfigError for an unknown encoding.
+    A byte order mark is no part of a UTF-8 text. Raises CorpusError where a file is missing or holds a byte that is no
+    text, ConfigError for an unknown encoding.
     """
-    return "".join(_decode(name, data, encoding) for argument in arguments for name, data in _read(argument))
+    with _Sources(arguments, encoding) as sources:
+        return "".join(piece if isinstance(piece, str) else piece.decode() for _, piece in sources.pieces())
 
 
-def _read(argument: str) -> list[tuple[str, bytes]]:
-    if argument == "-":
-        return [("standard input", sys.stdin.buffer.read())]
+def encode_corpus(
+    arguments: Sequence[str],
+    encoding: str = "utf-8",
+    ids_path: Path | None = None,
+    symbols: str | None = None,
+    unknown: str = "error",
+    progress: Progress = None,
+) -> EncodedCorpus:
+    """The ids of a text in the vocabulary `symbols`, or in its own (its distinct characters, sorted).
+
+    Ids of a text from standard input, and those that are too many for memory, are kept in `ids_path`, if given.
+    `progress` is called with numbers of bytes read. Raises CorpusError, ConfigError and StorageError.
+    """
+    with _Sources(arguments, encoding) as sources:
+        digest, seen = _survey(sources, progress)
+        vocabulary = symbols if symbols is not None else "".join(map(chr, np.flatnonzero(seen)))
+        if not vocabulary:
+            raise CorpusError(f"{', '.join(arguments)}: the text is empty; name one that holds characters")
+        tokenizer = Tokenizer(vocabulary)
+        keep = ids_path is not None and ("-" in arguments or sources.bytes * tokenizer.dtype.itemsize > IN_MEMORY)
+        again = hashlib.sha256()
+        encoded = _encoded(sources, tokenizer, unknown, again, progress)
+        if ids_path is None or not keep:
+            ids = np.concatenate([np.empty(0, tokenizer.dtype), *encoded])
+            corpus = EncodedCorpus(ids, vocabulary, digest)
+        else:
+            _write_ids(ids_path, encoded, digest, tokenizer)
+            corpus = open_ids(ids_path, digest, vocabulary)
+        if again.hexdigest() != digest:
+            raise CorpusError(f"{', '.join(arguments)}: the text changed while it was read; try again")
+    return corpus
+
+
+def checksum(arguments: Sequence[str], encoding: str = "utf-8", progress: Progress = None) -> str:
+    """The SHA-256 of the text in UTF-8, as in `EncodedCorpus`."""
+    digest = hashlib.sha256()
+    with _Sources(arguments, encoding) as sources:
+        for _, piece in sources.pieces():
+            digest.update(piece.encode() if isinstance(piece, str) else piece)
+            if progress:
+                progress(len(piece))
+    return digest.hexdigest()
+
+
+class _Sources:
+    """The files behind the arguments; standard input is read once and kept."""
+
+    def __init__(self, arguments: Sequence[str], encoding: str) -> None:
+        self.arguments, self.encoding = arguments, encoding
+        try:
+            name = codecs.lookup(encoding).name
+        except LookupError:
+            raise ConfigError(f"--encoding {encoding}: no such encoding; try utf-8, latin-1 or utf-16") from None
+        self._codec = "utf-8-sig" if name == "utf-8" else name
+        self._stdin: IO[bytes] | None = None
+        self.bytes = 0
+
+    def __enter__(self) -> _Sources:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stdin is not None:
+            self._stdin.close()
+
+    def pieces(self) -> Iterator[tuple[str, str | bytes]]:
+        """Name and next piece of text; a piece that is all ASCII comes as bytes, which saves its decoding."""
+        self.bytes = 0
+        for argument in self.arguments:
+            for path in _files(argument):
+                try:
+                    with self._open(path) as file:
+                        yield from self._decoded(path, file)
+                except OSError as error:
+                    raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+
+    @contextlib.contextmanager
+    def _open(self, path: str) -> Iterator[IO[bytes]]:
+        if path != "-":
+            with open(path, "rb") as file:
+                yield file
+            return
+        if self._stdin is None:
+            self._stdin = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  closed by __exit__
+            while piece := sys.stdin.buffer.read(PIECE):
+                self._stdin.write(piece)
+        self._stdin.seek(0)
+        yield self._stdin
+
+    def _decoded(self, path: str, file: IO[bytes]) -> Iterator[tuple[str, str | bytes]]:
+        name = "standard input" if path == "-" else path
+        decoder = codecs.getincrementaldecoder(self._codec)()
+        utf8 = self._codec == "utf-8-sig"
+        position, pending = 0, 0
+        while True:
+            data = file.read(PIECE)
+            # Nothing pending: a UTF-8 piece of ASCII is its own text. The first piece goes the long way, for the mark.
+            if utf8 and position and not pending and data and data.isascii():
+                yield name, data
+            else:
+                try:
+                    text = decoder.decode(data, final=not data)
+                except UnicodeError as error:
+                    start = getattr(error, "start", 0)
+                    whole = getattr(error, "object", data)
+                    offset = position - pending + start
+                    byte = f"byte 0x{whole[start]:02x} at offset" if start < len(whole) else "offset"
+                    raise CorpusError(
+                        f"{name}: {byte} {offset} is not {self.encoding}; name the file's own encoding with --encoding"
+                    ) from error
+                pending = len(decoder.getstate()[0])
+                if text:
+                    yield name, text
+            position += len(data)
+            self.bytes += len(data)
+            if not data:
+                return
+
+
+def _files(argument: str) -> list[str]:
     path = Path(argument)
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-        if not files:
-            raise CorpusError(f"{argument}: the directory holds no files; name one that holds text")
-    else:
-        files = [path]
+    if argument == "-" or not path.is_dir():
+        return [argument]
+    files = sorted(
+        str(p) for p in path.rglob("*") if p.is_file() and not any(q.startswith(".") for q in p.relative_to(path).parts)
+    )
+    if not files:
+        raise CorpusError(f"{argument}: the directory holds no files; name one that holds text")
+    return files
+
+
+def _survey(sources: _Sources, progress: Progress) -> tuple[str, Ids]:
+    """The text's checksum, and which code points it has (0x110000,)."""
+    digest, seen = hashlib.sha256(), np.zeros(0x110000, bool)
+    known = b""
+    for _, piece in sources.pieces():
+        if isinstance(piece, bytes):
+            digest.update(piece)
+            new = piece.translate(None, known)
+            seen[np.frombuffer(new, np.uint8)] = True
+            known = bytes(np.flatnonzero(seen[:128]).astype(np.uint8))
+        else:
+            digest.update(piece.encode("utf-8", "surrogatepass"))
+            seen[code_points(piece)] = True
+        if progress:
+            progress(len(piece))
+    return digest.hexdigest(), seen
+
+
+def _encoded(sources: _Sources, tokenizer: Tokenizer, unknown: str, digest: Any, progress: Progress) -> Iterator[Ids]:
+    """The ids of one piece after another."""
+    table = bytearray(256)
+    ascii_known = tokenizer.size <= 256
+    for i, symbol in enumerate(tokenizer.symbols[:256]):
+        if ord(symbol) < 128:
+            table[ord(symbol)] = i & 255
+    others = bytes(c for c in range(128) if chr(c) not in tokenizer.symbols)
+    line = 1
+    for name, piece in sources.pieces():
+        digest.update(piece.encode("utf-8", "surrogatepass") if isinstance(piece, str) else piece)
+        if isinstance(piece, bytes) and ascii_known and len(piece.translate(None, others)) == len(piece):
+            yield np.frombuffer(piece.translate(bytes(table)), np.uint8)
+            line += piece.count(b"\n")
+        else:
+            text = piece.decode() if isinstance(piece, bytes) else piece
+            yield tokenizer.encode(text, unknown=unknown, source=name, line=line)
+            line += text.count("\n")
+        if progress:
+            progress(len(piece))
+
+
+def _write_ids(path: Path, encoded: Iterator[Ids], sha256: str, tokenizer: Tokenizer) -> None:
+    """Writes header and ids to a temporary file, and renames it when all of it is on disk."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    header = {"sha256": sha256, "dtype": tokenizer.dtype.str, "symbols": _digest(tokenizer.symbols)}
     try:
-        return [(str(file), file.read_bytes()) for file in files]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write((MAGIC + json.dumps(header).encode()).ljust(HEADER))
+            for ids in encoded:
+                file.write(ids.data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
     except OSError as error:
-        raise CorpusError(f"{error.filename}: cannot be read ({error.strerror}); check the path") from error
+        raise StorageError(f"cannot write {path}: {error.strerror}; check the free space") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _decode(name: str, data: bytes, encoding: str) -> str:
+def open_ids(path: Path, sha256: str, symbols: str) -> EncodedCorpus:
+    """The ids that were kept for exactly this text and vocabulary, mapped; CorpusError if they are another's."""
     try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{name}: byte 0x{data[error.start]:02x} at offset {error.start} is not {encoding}; "
-            "name the file's own encoding with --encoding"
-        ) from error
-    except LookupError as error:
-        raise ConfigError(f"--encoding {encoding}: no such encoding; try utf-8, latin-1 or utf-16") from error
+        with path.open("rb") as file:
+            head = file.read(HEADER)
+            size = os.fstat(file.fileno()).st_size - HEADER
+            dtype = np.dtype(Tokenizer(symbols).dtype)
+            expected = {"sha256": sha256, "dtype": dtype.str, "symbols": _digest(symbols)}
+            if not head.startswith(MAGIC) or json.loads(head[len(MAGIC) :]) != expected or size % dtype.itemsize:
+                raise ValueError
+            if not size:
+                return EncodedCorpus(np.empty(0, dtype), symbols, sha256)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror}); begin the run anew") from error
+    except ValueError as error:
+        raise CorpusError(f"{path}: not the ids of this text; begin the run anew") from error
+    release = getattr(mapped, "madvise", None)
+    return EncodedCorpus(
+        np.frombuffer(mapped, dtype, offset=HEADER),
+        symbols,
+        sha256,
+        (lambda: release(mmap.MADV_DONTNEED)) if release else (lambda: None),
+    )
+
+
+def _digest(symbols: str) -> str:
+    return hashlib.sha256(symbols.encode("utf-8", "surrogatepass")).hexdigest()

@@ -7,17 +7,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.errors import CorpusError
+from charrnn.errors import ConfigError, CorpusError
+
+Ids = npt.NDArray[Any]
 
 UNKNOWN = ("error", "skip", "replace")
 
 
+def check_unknown(unknown: str) -> None:
+    """ConfigError unless `unknown` is one of UNKNOWN."""
+    if unknown not in UNKNOWN:
+        raise ConfigError(f"--unknown {unknown}: must be error, skip or replace")
+
+
+def code_points(text: str) -> Ids:
+    """The Unicode code points (len(text),) of the characters, uint32."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def ids_dtype(symbols: int) -> np.dtype[Any]:
+    """The smallest unsigned integer that numbers so many symbols."""
+    return np.min_scalar_type(max(symbols - 1, 0))
+
+
 class Tokenizer:
-    """Maps the sorted distinct characters of a corpus to 0, 1, 2 …"""
+    """Numbers the symbols of a vocabulary 0, 1, 2 … in their order (a corpus's distinct characters, sorted).
+
+    An unknown character that is to be replaced becomes U+FFFD if the vocabulary has it, else a space, else symbol 0.
+    """
 
     def __init__(self, symbols: str) -> None:
         self.symbols = symbols
-        self._id = {symbol: i for i, symbol in enumerate(symbols)}
+        points = code_points(symbols)
+        # One entry past the largest code point: that one, and all beyond it, are unknown.
+        self._ids = np.full(int(points.max(initial=0)) + 2, -1, np.int32)
+        self._ids[points] = np.arange(len(symbols))
+        self.dtype = ids_dtype(len(symbols))
+        self._replacement = next((symbols.index(c) for c in "\ufffd " if c in symbols), 0)
 
     @classmethod
     def from_text(cls, text: str) -> Tokenizer:
@@ -26,29 +52,35 @@ class Tokenizer:
 
     @property
     def size(self) -> int:
-        """Distinct characters."""
+        """Symbols."""
         return len(self.symbols)
 
-    def encode(self, text: str, *, unknown: str = "error", source: str = "text") -> npt.NDArray[np.int64]:
-        """The ids (len(text),) of the characters.
+    def encode(self, text: str, *, unknown: str = "error", source: str = "text", line: int = 1) -> Ids:
+        """The ids (len(text),) of the characters, in the smallest dtype that holds them.
 
-        A character outside the vocabulary is an error that lists it, is skipped, or is replaced by a space (by the
-        first symbol where the vocabulary has no space), as `unknown` says. Raises CorpusError.
+        A character outside the vocabulary is an error that lists it and says where it is (`line` is that of the
+        text's beginning in `source`), is skipped, or is replaced, as `unknown` says. Raises CorpusError.
         """
-        strange = sorted(set(text) - self._id.keys())
-        if strange:
+        points = code_points(text)
+        ids = np.take(self._ids, points, mode="clip")
+        known = ids >= 0
+        if not known.all():
             if unknown == "error":
-                first = min(text.index(character) for character in strange[:20])
-                listed = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in strange[:8])
-                more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
-                line = text.count("\n", 0, first) + 1
-                raise CorpusError(
-                    f"{source}, line {line}: the model does not know {listed}{more}; use --unknown skip or replace"
-                )
-            substitute = "" if unknown == "skip" else (" " if " " in self._id else self.symbols[0])
-            text = text.translate({ord(character): substitute for character in strange})
-        return np.fromiter((self._id[character] for character in text), np.int64, len(text))
+                raise _unknown(text, points[~known], int(known.argmin()), source, line)
+            ids = ids[known] if unknown == "skip" else np.where(known, ids, self._replacement)
+        return ids.astype(self.dtype)
 
-    def decode(self, ids: npt.NDArray[Any]) -> str:
+    def decode(self, ids: Ids) -> str:
         """The text of the ids."""
         return "".join(self.symbols[int(i)] for i in ids)
+
+
+def _unknown(text: str, points: Ids, first: int, source: str, line: int) -> CorpusError:
+    distinct = [chr(point) for point in np.unique(points)]
+    listed = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in distinct[:8])
+    more = f" and {len(distinct) - 8} more" if len(distinct) > 8 else ""
+    column = first - (text.rfind("\n", 0, first) + 1) + 1
+    line += text.count("\n", 0, first)
+    return CorpusError(
+        f"{source}, line {line}, column {column}: the model does not know {listed}{more}; add --unknown skip or replace"
+    )

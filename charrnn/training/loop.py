@@ -2,77 +2,191 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from charrnn.errors import DivergedError
-from charrnn.network import truncation
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters, initial
-from charrnn.network.stack import State, backward, cross_entropy, forward, zero_state
+from charrnn.network.stack import Masks, Stack, State, zero_state
+from charrnn.network.truncation import Policy
 from charrnn.text.batches import Streams
 from charrnn.training.config import TrainConfig
-from charrnn.training.optimizers import Adam, clip_norm, learning_rate_at
+from charrnn.training.optimizers import Optimizer, clip, learning_rate_factor
+
+# What the seed is combined with, so that one kind of chance does not depend on another.
+CUTS, DROPOUT = 1, 2
 
 
 @dataclass(frozen=True)
 class Step:
-    """One update: its number counted from 1, mean loss in nats per character, and gradient norm before clipping."""
+    """One update: its number from 1, mean loss in nats per character, gradient norm before clipping, rate used."""
 
     number: int
     loss: float
     gradient_norm: float
+    learning_rate: float
+    characters: int
 
 
 class Trainer:
-    """Everything that changes during training: weights, optimiser, hidden state and position."""
+    """Everything that changes during training: weights, optimiser, hidden state, position, and progress.
 
-    def __init__(self, config: TrainConfig, symbols: int, ids: Array) -> None:
+    Nothing random is kept: each update draws from a generator seeded by (seed, kind, number of the update).
+    """
+
+    def __init__(self, config: TrainConfig, symbols: int, streams: Streams) -> None:
         self.config = config
-        self.streams = Streams(ids, config.batch_size, config.seq_length)
-        architecture = Architecture(symbols, config.hidden, config.activation)
-        self.parameters = initial(architecture, np.random.default_rng(config.seed), np.float32)
-        self.optimizer = Adam(self.parameters.vector.size, self.parameters.vector.dtype)
-        self.state: State = zero_state(self.parameters, self.streams.batch_size)
+        self.streams = streams
+        self.architecture = Architecture(symbols, config.hidden, config.activation, config.cell)
+        self.policy = Policy(config.truncation, streams.seq_length, config.tau, config.cut, config.alpha)
+        self.stack = Stack(self.architecture, config.dtype)
+        self.parameters = initial(self.architecture, np.random.default_rng(config.seed), config.dtype, config.init)
+        self.gradient = Parameters(self.architecture, config.dtype)
+        self.optimizer = Optimizer(config.optimizer, self.parameters.vector.size, self.parameters.vector.dtype)
+        self.state: State = zero_state(self.parameters, streams.batch_size)
         self.step = 0
+        self.epoch = 0
+        self.position = 0  # of the next window in every stream
+        self.seconds = 0.0  # of training, validation not counted
+        self.plateaus = 0  # decays of the plateau schedule
+        self._matrices = np.concatenate(
+            [np.full(view.size, view.ndim > 1) for view in (self.parameters[name] for name in self.parameters)]
+        )
 
-    def snapshot(self) -> dict[str, Array]:
-        """The arrays beside the weights that `restore` needs to go on exactly; copies."""
-        layers = {f"H_{i}": H.copy() for i, H in enumerate(self.state)}
-        step = np.array(self.step, np.int64)
-        return {"adam_m": self.optimizer.m.copy(), "adam_v": self.optimizer.v.copy(), "step": step, **layers}
+    @property
+    def epochs(self) -> float:
+        """Passes through the text so far."""
+        return self.epoch + self.position / self.streams.length
 
-    def restore(self, parameters: Parameters, arrays: dict[str, Array]) -> None:
-        """Continues where `snapshot` was taken."""
-        self.parameters.vector[...] = parameters.vector
-        self.optimizer.m[...] = arrays["adam_m"]
-        self.optimizer.v[...] = arrays["adam_v"]
-        self.step = int(arrays["step"])
-        self.state = [arrays[f"H_{i}"] for i in range(len(self.state))]
+    def progress(self) -> float:
+        """Share of the run that is done: 1 when the first of its limits is reached."""
+        config = self.config
+        shares = [0.0]
+        if config.steps is not None:
+            shares.append(self.step / config.steps)
+        if config.epochs is not None:
+            shares.append(self.epochs / config.epochs)
+        if config.max_minutes is not None:
+            shares.append(self.seconds / (60 * config.max_minutes))
+        return max(shares)
+
+    def learning_rate(self) -> float:
+        """Of the next update."""
+        config, progress = self.config, self.progress()
+        decays = self.plateaus
+        if config.schedule == "step":
+            # Rounding must not put a decay one update late.
+            decays = self.step // config.decay_every if config.decay_every else int(5 * progress + 1e-9)
+        return config.learning_rate * learning_rate_factor(
+            config.schedule,
+            progress,
+            decay=config.decay,
+            decays=decays,
+            step=self.step,
+            warmup_steps=config.warmup_steps,
+        )
 
     def steps(self) -> Iterator[Step]:
-        """Updates until `max_steps`; raises DivergedError before weights take a loss or gradient that is not finite."""
-        config, T = self.config, self.streams.seq_length
-        gains = truncation.full(T) if config.truncation == "full" else truncation.fixed(T, config.tau or T)
-        gradient = Parameters(self.parameters.architecture, self.parameters.vector.dtype)
-        while self.step < config.max_steps:
-            if self.step % self.streams.steps_per_epoch == 0:
-                self.state = zero_state(self.parameters, self.streams.batch_size)
-            inputs, targets = self.streams.batch(self.step)
-            tape = forward(self.parameters, inputs, self.state)
-            loss = float(cross_entropy(tape, targets).mean())
-            backward(self.parameters, tape, targets, gains, gradient)
-            norm = clip_norm(gradient.vector, config.grad_clip)
-            if not np.isfinite(loss) or not np.isfinite(norm):
-                raise DivergedError(
-                    f"step {self.step + 1}: loss {loss}, gradient norm {norm}; try a smaller --learning-rate"
-                )
-            rate = learning_rate_at(
-                self.step, peak=config.learning_rate, warmup_steps=config.warmup_steps, max_steps=config.max_steps
+        """Updates until a limit of the run is reached.
+
+        Raises DivergedError before the weights take a loss or gradient that is not finite.
+        """
+        while self.progress() < 1:
+            yield self.update()
+
+    def update(self) -> Step:
+        """One window of the text: forward, backward under the truncation, clip, optimise, hand the state on."""
+        started = time.perf_counter()
+        config, streams = self.config, self.streams
+        loss, kept, position, characters = self.loss_and_gradient()
+        norm = clip(self.gradient.vector, config.grad_clip, config.clip_mode)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergedError(
+                f"step {self.step + 1}: the loss is {loss:g} and the gradient norm {norm:g}; "
+                "try a smaller --learning-rate or --grad-clip"
             )
-            self.optimizer.update(self.parameters.vector, gradient.vector, rate, self.step)
-            self.state = tape.last_state()
-            self.step += 1
-            yield Step(self.step, loss, norm)
+        rate = self.learning_rate()
+        if config.weight_decay:
+            np.multiply(
+                self.parameters.vector,
+                1 - rate * config.weight_decay,
+                out=self.parameters.vector,
+                where=self._matrices,
+            )
+        self.optimizer.update(self.parameters.vector, self.gradient.vector, rate, self.step)
+        self.state, self.position = kept, position
+        if self.position >= streams.length:
+            self.epoch, self.position = self.epoch + 1, 0
+            self.state = zero_state(self.parameters, streams.batch_size)
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        return Step(self.step, loss, norm, rate, characters)
+
+    def loss_and_gradient(self) -> tuple[float, State, int, int]:
+        """Of the next window, without taking it: loss, state to go on from, position after it, its characters.
+
+        The gradient is left in `self.gradient`.
+        """
+        config, streams, policy = self.config, self.streams, self.policy
+        remaining = streams.length - self.position
+        rng = np.random.default_rng([config.seed, CUTS, self.step])
+        truncation = policy.window(self.position, remaining, rng)
+        start = self.position - truncation.context
+        stop = start + len(truncation.gains)
+        inputs, targets = streams.read(self.epoch, start, stop)
+        loss, kept = self.stack.loss_and_gradient(
+            self.parameters,
+            inputs,
+            targets[truncation.context :],
+            self.state,
+            truncation,
+            self.gradient,
+            masks=self._masks if config.dropout else None,
+            keep=len(truncation.gains) - policy.context(stop),
+            recompute=config.recompute,
+        )
+        return loss, kept, stop, streams.batch_size * (stop - self.position)
+
+    @property
+    def _masks(self) -> Masks:
+        keep = 1 - self.config.dropout
+
+        def masks(segment: int, layer: int, shape: tuple[int, int]) -> Array:
+            rng = np.random.default_rng([self.config.seed, DROPOUT, self.step, segment, layer])
+            mask = (rng.random(shape[::-1], np.float32) < keep).astype(self.parameters.vector.dtype)
+            mask *= 1 / keep
+            return mask.T
+
+        return masks
+
+    def gradient_norms(self) -> list[float]:
+        """Norm of the last gradient (after clipping) by layer from below, the output layer last."""
+        views = self.gradient
+        layers = [views.layer(i) for i in range(1, len(self.architecture.hidden) + 1)]
+        return [float(np.sqrt(sum(float(np.vdot(v, v)) for v in layer))) for layer in [*layers, views.output()]]
+
+    def snapshot(self) -> tuple[dict[str, Array], dict[str, object]]:
+        """The arrays and the numbers beside the weights that `restore` needs to go on exactly."""
+        arrays = {f"optimizer_{i}": slot for i, slot in enumerate(self.optimizer.slots)}
+        arrays |= {f"H{i}": H for i, H in enumerate(self.state, start=1)}
+        numbers = ("step", "epoch", "position", "seconds", "plateaus")
+        return arrays, {name: getattr(self, name) for name in numbers}
+
+    def restore(self, weights: Array, arrays: dict[str, Array], numbers: dict[str, object]) -> None:
+        """Continues where `snapshot` was taken; KeyError or ValueError where something is missing or misshapen."""
+        self.parameters.vector[...] = weights
+        for i, slot in enumerate(self.optimizer.slots):
+            slot[...] = arrays[f"optimizer_{i}"]
+        for i, H in enumerate(self.state, start=1):
+            H[...] = arrays[f"H{i}"]
+        for name in ("step", "epoch", "position", "plateaus"):
+            value = numbers[name]
+            if not isinstance(value, int):
+                raise ValueError(f"{name} is {value!r}")
+            setattr(self, name, value)
+        self.seconds = float(str(numbers["seconds"]))

@@ -1,0 +1,46 @@
+"""Recurrent cells: what happens inside a layer from one step to the next.
+
+A cell is one file here and one line in `CELLS`. The stack owns every product that is not recurrent; a cell gets
+Z = X W_x + b (T, n, gates·h) and owns the loop over time, forward and backward, side by side in its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from charrnn.network.buffers import Array, Buffers
+from charrnn.network.cells.rnn import RNN
+
+
+class Cell(Protocol):
+    """The contract of a cell. S (T+1, n, states·h) holds the state, H_t in its first h columns; S[0] came in."""
+
+    gates: int  # W_x is (d, gates·h), W_hh (h, gates·h), b (gates·h)
+    states: int
+
+    def forward(self, Z: Array, W_hh: Array, S: Array, buffers: Buffers) -> None:
+        """Fills S[1:] from Z and S[0]; may overwrite Z with what `backward` needs."""
+
+    def stepper(self, W_hh: Array, S: Array) -> Callable[[Array], Array]:
+        """`forward` one step at a time, for sampling: a function that advances S (n, states·h) in place from Z_t
+        (n, gates·h), and returns H_t (n, h)."""
+
+    def backward(
+        self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers
+    ) -> tuple[Array, Array]:
+        """dZ, the error at Z, and dR, the error at H_{t-1} W_hh, from dS (T, n, states·h), which it may overwrite.
+
+        `gains[t]` scales what step t hands to step t−1; `dS_T` (n, states·h) arrives at the last step from the future.
+        """
+
+    def hand_back(self, dZ: Array, dR: Array, W_hh: Array, S: Array, out: Array) -> Array:
+        """What each step hands to the step before it, for all steps at once: dS_{t-1} (T, n, states·h) into `out`."""
+
+    def backward_one_lag(self, dS: Array, Z: Array, S: Array, buffers: Buffers) -> tuple[Array, Array]:
+        """dZ and dR of every step from its own dS alone: `backward` with all gains zero, at once; may overwrite dS."""
+
+
+CELLS: dict[str, Callable[[str], Cell]] = {
+    "rnn": RNN,
+}

@@ -1,0 +1,82 @@
+"""The output layer: A = softmax(H W_ha + b_a), the cross-entropy, and their gradient.
+
+Large vocabularies are worked through in blocks of rows, so that the logits never need more than `BLOCK` numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from charrnn.network.buffers import Array, Buffers
+from charrnn.network.parameters import Parameters
+
+BLOCK = 4_000_000
+
+
+def block_rows(a: int) -> int:
+    """Rows of logits in one block, for a vocabulary of `a` symbols."""
+    return max(BLOCK // a, 16)
+
+
+def softmax(logits: Array) -> Array:
+    """exp(O) / Σ exp(O) over the last axis, in place; the largest logit of each row is taken off first."""
+    logits -= logits.real.max(axis=-1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=-1, keepdims=True)
+    return logits
+
+
+def probabilities(parameters: Parameters, H: Array, buffers: Buffers) -> Array:
+    """A (m, a) for m rows of the top layer's H (m, h)."""
+    W_ha, b_a = parameters.output()
+    A = buffers.sequence("A", 1, len(H), len(b_a))[0]
+    np.matmul(H, W_ha, out=A)
+    A += b_a
+    return softmax(A)
+
+
+def cross_entropy(parameters: Parameters, H: Array, targets: Array, buffers: Buffers) -> Array:
+    """−log A[target] (m,) in nats, for m rows of H (m, h) and as many targets."""
+    losses = np.empty(len(H), H.dtype)
+    for part, A in _blocks(parameters, H, buffers):
+        losses[part] = -np.log(A[np.arange(len(A)), targets[part]])
+    return losses
+
+
+def loss_and_error(
+    parameters: Parameters,
+    H: Array,
+    targets: Array,
+    divisor: float,
+    gradient: Parameters,
+    dH: Array,
+    buffers: Buffers,
+) -> float:
+    """The sum of the m losses in nats (undivided); adds to dW_ha, db_a, and writes ∂L/∂H (m, h) into `dH`.
+
+    L is the sum divided by `divisor`: dO = (A − Y) / divisor, dW_ha = Hᵀ dO, dH = dO W_haᵀ.
+    """
+    W_ha, _ = parameters.output()
+    dW_ha, db_a = gradient.output()
+    total = 0.0
+    for part, A in _blocks(parameters, H, buffers):
+        index = np.arange(len(A)), targets[part]
+        # log(0) is the loss of a symbol that the network holds impossible: infinite, and reported as divergence.
+        with np.errstate(divide="ignore"):
+            total -= float(np.log(A[index]).sum(dtype=np.float64))
+        dO = A
+        dO[index] -= 1
+        dO *= 1 / divisor
+        dW_ha += H[part].T @ dO
+        db_a += dO.sum(axis=0)
+        np.matmul(dO, W_ha.T, out=dH[part])
+    return total
+
+
+def _blocks(parameters: Parameters, H: Array, buffers: Buffers) -> Iterator[tuple[slice, Array]]:
+    m = block_rows(len(parameters["b_a"]))
+    for start in range(0, len(H), m):
+        part = slice(start, min(start + m, len(H)))
+        yield part, probabilities(parameters, H[part], buffers)

@@ -1,0 +1,130 @@
+"""From settings and files to a session: texts read and split, the network made or loaded, the run directory begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from charrnn import blas
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.network.buffers import Array
+from charrnn.network.parameters import Parameters
+from charrnn.text.batches import Streams
+from charrnn.text.corpus import EncodedCorpus, checksum, encode_corpus, open_ids
+from charrnn.text.tokenizer import Tokenizer
+from charrnn.training import checkpoint as checkpoints
+from charrnn.training.config import FIELDS, TrainConfig
+from charrnn.training.loop import Trainer
+from charrnn.training.run import IDS, Run, Source, default_directory
+from charrnn.training.session import Session
+
+Progress = Callable[[int], object] | None
+
+
+@dataclass
+class Prepared:
+    """A session that is ready to go, the test text, and what the user should know before it starts."""
+
+    session: Session
+    corpus: EncodedCorpus
+    test: Array | None
+    notices: list[str] = field(default_factory=list)
+
+
+def begin(
+    sources: list[str],
+    config: TrainConfig,
+    out: Path | None,
+    force: bool,
+    init_from: Path | None,
+    unknown: str,
+    progress: Progress = None,
+) -> Prepared:
+    """A new run. Nothing of an earlier one is touched before the texts and the checkpoint are known to be good."""
+    run = Run(out or default_directory(sources))
+    run.check_free(force)
+    start = checkpoints.load(init_from) if init_from else None
+    if start:
+        config = _like(config, start.parameters)
+    symbols = start.symbols if start else None
+    corpus = encode_corpus(sources, config.encoding, run.directory / IDS, symbols, unknown, progress)
+    prepared = _assemble(run, config, corpus, unknown)
+    if start:
+        prepared.session.trainer.parameters.vector[...] = start.parameters.vector
+    names = tuple(name if name == "-" else str(Path(name).resolve()) for name in sources)
+    run.create(config, Source(names, corpus.sha256, corpus.characters, unknown), blas.describe())
+    return prepared
+
+
+def go_on(run: Run, config: TrainConfig, progress: Progress = None) -> Prepared:
+    """An earlier run from its last checkpoint. CorpusError if its text is no longer the same."""
+    manifest = run.manifest()
+    checkpoint = checkpoints.load(run.last)
+    sources, unknown = [str(name) for name in manifest["corpus"]], str(manifest["unknown"])
+    if "-" in sources and not (run.directory / IDS).exists():
+        raise CorpusError(
+            f"{run.directory}: its text came from standard input and is gone; --init-from takes its weights"
+        )
+    kept, sha256 = run.directory / IDS, str(manifest["sha256"])
+    if "-" not in sources and checksum(sources, config.encoding, progress) != sha256:
+        raise CorpusError(
+            f"{', '.join(sources)}: not the text that {run.directory} was trained on; restore it, "
+            f"or begin anew with --init-from {run.directory}"
+        )
+    if kept.exists():
+        corpus = open_ids(kept, sha256, checkpoint.symbols)
+    elif "-" in sources:
+        raise CorpusError(f"{kept} is gone, and the text came from standard input; --init-from takes its weights")
+    else:
+        corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress)
+    prepared = _assemble(run, config, corpus, unknown)
+    prepared.session.resume(checkpoint)
+    run.write_config(config)
+    now, then = blas.describe(), manifest["blas"]
+    changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
+    if changed:
+        prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
+    return prepared
+
+
+def _like(config: TrainConfig, parameters: Parameters) -> TrainConfig:
+    """`config` with the architecture of the checkpoint; ConfigError where a setting asks for another one."""
+    import dataclasses
+
+    architecture = parameters.architecture
+    theirs = {"hidden": architecture.hidden, "activation": architecture.activation, "cell": architecture.cell}
+    for key, value in theirs.items():
+        wish = getattr(config, key)
+        if wish not in (value, FIELDS[key].default):
+            raise ConfigError(f"{key} {wish}: the checkpoint of --init-from has {value}; leave it out")
+    return dataclasses.replace(config, **theirs)  # type: ignore[arg-type]
+
+
+def _assemble(run: Run, config: TrainConfig, corpus: EncodedCorpus, unknown: str) -> Prepared:
+    """Splits the text, cuts it into streams and makes the network."""
+    symbols = corpus.symbols
+    total = len(corpus.ids)
+    tokenizer = Tokenizer(symbols)
+
+    def other(path: str | None, frac: float) -> tuple[Array | None, int]:
+        if path is None:
+            return None, int(total * frac)
+        return encode_corpus([path], config.encoding, None, symbols, unknown).ids, 0
+
+    validation, val_count = other(config.val_file, config.val_frac)
+    test, test_count = other(config.test_file, config.test_frac)
+    stop = total - val_count - test_count
+    if validation is None:
+        validation = corpus.ids[stop : stop + val_count]
+    if test is None:
+        test = corpus.ids[total - test_count :]
+    streams = Streams(corpus.ids[:stop], config.batch_size, config.seq_length, corpus.release)
+    trainer = Trainer(config, tokenizer.size, streams)
+    session = Session(trainer, run, symbols, validation if len(validation) > 1 else None)
+    notices = [streams.notice] if streams.notice else []
+    if val_count and len(validation) < 2:
+        notices.append("the text is too short for validation: the training loss decides which checkpoint is best")
+    return Prepared(session, corpus, np.asarray(test) if len(test) > 1 else None, notices)
