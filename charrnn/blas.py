@@ -1,9 +1,10 @@
-"""The linear algebra library under NumPy: its kernel and its threads, chosen before NumPy is first imported.
+"""The linear algebra library under NumPy, and the cores: chosen by size, before NumPy is first imported.
 
-Two facts, measured (docs/benchmarks.md). OpenBLAS, which the NumPy wheels carry, runs its AVX2 kernel on AMD processors
-that have AVX-512; its kernel for Intel's (SkylakeX) is faster there. And two threads that share one small product
-spend more time handing it over than multiplying. Both settings change the last bits of results, so the manifest of a
-run says what was in force. A setting that the user made in the environment is never touched.
+Measured (docs/benchmarks.md): OpenBLAS, which the NumPy wheels carry, runs its AVX2 kernel on AMD processors that have
+AVX-512; its kernel for Intel's (SkylakeX) is faster there. And two threads that share one small product spend more time
+handing it over than multiplying, so that a large batch is better shared out among workers (`network.parallel`), each
+with the BLAS to itself. Both change the last bits of results: the manifest of a run says what was in force. A setting
+that the user made in the environment is never touched.
 """
 
 from __future__ import annotations
@@ -18,23 +19,41 @@ KERNEL = "OPENBLAS_CORETYPE"
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
 
-# Numbers of one step's recurrent product, n·h², below which one thread is faster than several.
-ONE_THREAD_BELOW = 32 * 100 * 100
+# Multiplications in one step's recurrent product, n·h². Below the first, one thread is the fastest; between them
+# several BLAS threads in each product are; from the second on, workers that share the batch.
+BLAS_THREADS_FROM = 300_000
+WORKERS_FROM = 2_000_000
 
 
-def configure(threads: int | None = None, work: int | None = None) -> None:
-    """Sets the environment for the BLAS; does nothing once NumPy is imported.
+def plan(threads: int, n: int, h: int) -> tuple[int, int]:
+    """How `threads` are best used for n sequences through a layer of h units: workers, and BLAS threads in each."""
+    work = n * h * h
+    if threads > 1 and n >= 2 * threads and work >= WORKERS_FROM:
+        return threads, 1
+    return 1, threads if work >= BLAS_THREADS_FROM else 1
 
-    `threads` is the user's wish; without one, `work` (n·h² of the widest layer) decides between one and the default.
+
+def configure(threads: int | None = None, n: int = 1, h: int = 1) -> int:
+    """Sets the environment of the BLAS for `plan`, and returns the number of workers.
+
+    `threads` is the user's wish; without one, it is the number of cores, unless the environment limits the BLAS.
+    Once NumPy is imported there is nothing left to choose: one worker.
     """
     if "numpy" in sys.modules:
-        return
+        return 1
     if KERNEL not in os.environ and _is_amd_with_avx512():
         os.environ[KERNEL] = "SkylakeX"
-    if threads is not None:
-        os.environ[THREADS[0]] = str(threads)
-    elif work is not None and work < ONE_THREAD_BELOW and not any(name in os.environ for name in THREADS):
-        os.environ[THREADS[0]] = "1"
+    if threads is None and any(name in os.environ for name in THREADS):
+        return 1
+    workers, blas_threads = plan(threads or _cores(), n, h)
+    os.environ[THREADS[0]] = str(blas_threads)
+    return workers
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _is_amd_with_avx512(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from charrnn.network.parallel import ParallelStack
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, zero_state
 from charrnn.network.truncation import Policy, Truncation
@@ -65,7 +66,7 @@ def program_gradient(p, ids, targets, H0, truncation, **options):
 
 
 def window(name, tau=None, steps=T, seed=0, **options):
-    return Policy(name, steps, tau, **options).window(0, steps, np.random.default_rng(seed))
+    return Policy(name, steps, tau, **options).window(0, steps, [seed])
 
 
 def close(analytical, numeric):
@@ -146,8 +147,8 @@ def test_sliding_over_at_least_the_whole_sequence_is_full(hidden, activation):
 def test_random_gradient_equals_the_objective_whose_crossings_are_scaled_by_their_weight(hidden, cut):
     p, ids, targets, H0 = setup(hidden, "tanh")
     policy = Policy("random", 3, 3, cut)
-    seed = next(s for s in range(99) if len(set(policy.window(0, T, np.random.default_rng(s)).gains)) > 1)
-    truncation = policy.window(0, T, np.random.default_rng(seed))
+    seed = next(s for s in range(99) if len(set(policy.window(0, T, [s]).gains)) > 1)
+    truncation = policy.window(0, T, [seed])
     steps = len(truncation.gains)
     ids, targets = ids[:steps], targets[:steps]
     _, gradient, _ = program_gradient(p, ids, targets, H0, truncation)
@@ -199,7 +200,7 @@ def test_recompute_and_kept_states_give_the_same_bits(name, batch):
     steps = 600  # more than one segment
     p, ids, targets, H0 = setup((4, 3), "tanh", steps)
     ids, targets, H0 = ids[:, :batch], targets[:, :batch], [h[:batch] for h in H0]
-    truncation = Policy(name, steps, None if name == "full" else 100).window(0, steps, np.random.default_rng(1))
+    truncation = Policy(name, steps, None if name == "full" else 100).window(0, steps, [1])
     kept = program_gradient(p, ids, targets, H0, truncation, keep=300)
     again = program_gradient(p, ids, targets, H0, truncation, keep=300, recompute=True)
     assert kept[0] == again[0]
@@ -253,7 +254,8 @@ def test_the_gradient_under_dropout_equals_complex_step_with_the_same_masks():
     p, ids, targets, H0 = setup((4, 3), "tanh")
     stack = Stack(p.architecture, complex)
 
-    def masks(segment, layer, shape):
+    def masks(segment, layer, steps):
+        shape = (steps, n, p.architecture.hidden[layer - 1])
         return (np.random.default_rng([segment, layer]).random(shape) < 0.5) / 0.5
 
     def objective(q):
@@ -291,3 +293,24 @@ def test_losses_and_gradients_equal_those_of_torch_rnn(hidden):
         for key, ours_i in zip(("weight_ih", "weight_hh", "bias_ih"), g.layer(i + 1), strict=True):
             np.testing.assert_allclose(ours_i.T, getattr(rnn, f"{key}_l{i}").grad.numpy(), rtol=1e-9, atol=1e-14)
     np.testing.assert_allclose(g.output()[0].T, head.weight.grad.numpy(), rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["full", "fixed", "sliding", "random"])
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_that_share_the_batch_give_the_gradient_of_one(name, workers):
+    p, ids, targets, H0 = setup((4, 3), "tanh")
+    truncation = Policy(name, T, None if name == "full" else 3).window(0, T, [0])
+    ids, targets = ids[: len(truncation.gains)], targets[: len(truncation.gains)]
+
+    def masks(segment, layer, steps):
+        shape = (steps, n, p.architecture.hidden[layer - 1])
+        return (np.random.default_rng([segment, layer]).random(shape) < 0.5) / 0.5
+
+    loss, gradient, state = program_gradient(p, ids, targets, H0, truncation, masks=masks)
+    shared = Parameters(p.architecture, np.float64)
+    stack = ParallelStack(p.architecture, np.float64, workers)
+    loss_2, state_2 = stack.loss_and_gradient(p, ids, targets, H0, truncation, shared, masks=masks)
+    np.testing.assert_allclose(loss_2, loss, rtol=1e-13)
+    assert close(shared.vector, gradient)
+    for ours, theirs in zip(state_2, state, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)

@@ -50,10 +50,13 @@ def test_exact_evaluation_is_the_mean_of_the_naive_losses() -> None:
     assert score.characters == 1199
 
 
+@pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("streams", [2, 3, 7, 64, 5000])
-def test_many_streams_predict_each_character_once_and_agree_when_warmed_up_from_the_start(streams: int) -> None:
+def test_many_streams_predict_each_character_once_and_agree_when_warmed_up_from_the_start(
+    streams: int, workers: int
+) -> None:
     exact = evaluate(network(), IDS)
-    score = evaluate(network(), IDS, streams=streams)
+    score = evaluate(network(), IDS, streams=streams, workers=workers)
     assert score.characters == exact.characters
     # Identical where nothing of a state survives the warm-up; each part is scored after its own context.
     if streams <= 7:

@@ -39,7 +39,7 @@ def evaluate(
 
     from charrnn import blas
 
-    blas.configure(work=0 if streams == 1 else None)
+    workers = blas.configure(n=streams, h=256)
 
     from tqdm import tqdm
 
@@ -56,7 +56,7 @@ def evaluate(
     if dtype:
         parameters = Parameters(parameters.architecture, dtype, parameters.vector.astype(dtype))
     with tqdm(total=len(ids) - 1, unit="char", unit_scale=True, disable=None, delay=1.0, leave=False) as bar:
-        result = score(parameters, ids, streams=streams, progress=bar.update).as_dict()
+        result = score(parameters, ids, streams=streams, workers=workers, progress=bar.update).as_dict()
     if as_json:
         print(json.dumps(result, allow_nan=False))
         return

@@ -41,7 +41,7 @@ def gradcheck(
 
     from charrnn import blas
 
-    blas.configure(work=0)
+    blas.configure()
 
     from charrnn.inference.gradcheck import TOLERANCE, problem_of, small_problem
     from charrnn.inference.gradcheck import gradcheck as run

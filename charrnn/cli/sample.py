@@ -51,7 +51,7 @@ def sample(
 
     from charrnn import blas
 
-    blas.configure(work=0)  # one vector at a time: more threads only cost
+    blas.configure()  # one vector at a time: more threads only cost
 
     from charrnn.inference.sampling import Choice, characters_until
     from charrnn.inference.sampling import sample as draw

@@ -66,16 +66,16 @@ def train(
         return
     if resume is None and not corpus:
         raise ConfigError("name a text to train on, as in: charrnn train corpus.txt")
-    blas.configure(resolved.threads, resolved.batch_size * max(resolved.hidden) ** 2)
+    workers = blas.configure(resolved.threads, resolved.batch_size, max(resolved.hidden))
 
     from charrnn.cli.display import Display
     from charrnn.training import prepare
 
     with Display(resolved) as display:
         if resume is not None:
-            prepared = prepare.go_on(run, resolved, display.reading)
+            prepared = prepare.go_on(run, resolved, workers, display.reading)
         else:
-            prepared = prepare.begin(corpus or [], resolved, out, force, init_from, unknown, display.reading)
+            prepared = prepare.begin(corpus or [], resolved, out, force, init_from, unknown, workers, display.reading)
         display.preflight(prepared)
         stopped = _Stop()
         with stopped:

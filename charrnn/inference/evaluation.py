@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,7 @@ def evaluate(
     *,
     streams: int = 1,
     warmup: int = 256,
+    workers: int = 1,
     progress: Callable[[int], object] | None = None,
 ) -> Score:
     """Scores the ids (N,): every character but the first is predicted once, from H_0 = 0 on.
@@ -56,13 +58,36 @@ def evaluate(
     length = -(-count // n)
     n = -(-count // length)
     starts = np.arange(n) * length
-    warmup = 0 if n == 1 else min(warmup, length)
+    workers = min(workers, n)
+
+    def work(i: int) -> tuple[float, int]:
+        part = starts[n * i // workers : n * (i + 1) // workers]
+        return _score(parameters, ids, part, length, 0 if n == 1 else min(warmup, length), progress)
+
+    if workers == 1:
+        results = [work(0)]
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            results = list(pool.map(work, range(workers)))
+    return Score(sum(nats for nats, _ in results) / count, sum(right for _, right in results) / count, count)
+
+
+def _score(
+    parameters: Parameters,
+    ids: Array,
+    starts: Array,
+    length: int,
+    warmup: int,
+    progress: Callable[[int], object] | None,
+) -> tuple[float, int]:
+    """The sum of the losses, and the number of right predictions, of the parts of `length` that begin at `starts`."""
+    n, count = len(starts), len(ids) - 1
     stack = Stack(parameters.architecture, parameters.vector.dtype)
     state = zero_state(parameters, n)
     chunk = max(ROWS // n, 16)
     nats, right, step = 0.0, 0, -warmup
     while step < length:
-        if step == 0:
+        if step == 0 and starts[0] == 0:
             for H in state:
                 H[0] = 0  # the first part has nothing before it
         stop = min(step + chunk, 0 if step < 0 else length)
@@ -80,4 +105,4 @@ def evaluate(
                 progress(int(valid.sum()))
         state = tape.state(stop - step)
         step = stop
-    return Score(nats / count, right / count, count)
+    return nats, right

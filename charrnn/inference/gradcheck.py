@@ -79,7 +79,7 @@ def gradcheck(problem: Problem, policy: Policy, seed: int = 0) -> Iterator[Check
     With random truncation also the mean over all cut patterns, weighted by their probability, against full.
     """
     T = problem.T
-    truncation = _window(policy, T, np.random.default_rng(seed))
+    truncation = _window(policy, T, seed)
     analytical = _gradient(problem, truncation)
     objective = _objective(problem, truncation)
     parameters = problem.parameters
@@ -107,11 +107,11 @@ def gradcheck(problem: Problem, policy: Policy, seed: int = 0) -> Iterator[Check
         yield from _expectation(problem, policy)
 
 
-def _window(policy: Policy, T: int, rng: np.random.Generator) -> Truncation:
+def _window(policy: Policy, T: int, seed: int) -> Truncation:
     """The policy's window over all T steps; for random one draw of cuts, without the end at a cut."""
     if policy.name != "random":
-        return Policy(policy.name, T, policy.tau).window(0, T, rng)
-    cuts = rng.random(T - 1) < policy.cut_probability(1)
+        return Policy(policy.name, T, policy.tau).window(0, T, ())
+    cuts = np.random.default_rng(seed).random(T - 1) < policy.cut_probability(1)
     return _pattern(policy, cuts)[0]
 
 
@@ -135,7 +135,7 @@ def _expectation(problem: Problem, policy: Policy) -> Iterator[Check]:
             continue  # mean length 1 cuts everywhere
         truncation, probability = _pattern(policy, cuts)
         mean += probability * _gradient(problem, truncation)
-    full = _gradient(problem, Policy("full", T).window(0, T, np.random.default_rng(0)))
+    full = _gradient(problem, Policy("full", T).window(0, T, ()))
     means, fulls = (Parameters(problem.parameters.architecture, np.float64, v) for v in (mean, full))
     for name in fulls:
         scale = np.abs(fulls[name]).max() or 1.0

@@ -1,4 +1,4 @@
-"""φ and φ′: the activation functions, and their derivatives written in terms of H = φ(Z).
+"""φ and its derivative: the activation functions, each with the backward step in terms of H = φ(Z).
 
 Every φ is written so that it is analytic where it is smooth: a complex Z gives the derivative by complex step.
 """
@@ -15,11 +15,14 @@ from charrnn.network.buffers import Array
 
 @dataclass(frozen=True)
 class Activation:
-    """φ(Z) into `out`, and φ′(Z) from H = φ(Z) into `out`; all of one shape."""
+    """phi(Z, out): H = φ(Z). backward(dH, H, out, scratch): dZ = dH ⊙ φ′(Z). All arrays are of one shape.
+
+    `out` may be Z in the one and dH in the other; `scratch` is overwritten.
+    """
 
     name: str
     phi: Callable[[Array, Array], Array]
-    dphi: Callable[[Array, Array], Array]
+    backward: Callable[[Array, Array, Array, Array], Array]
     smooth: bool = True
 
 
@@ -27,18 +30,18 @@ def _tanh(Z: Array, out: Array) -> Array:
     return np.tanh(Z, out=out)
 
 
-def _dtanh(H: Array, out: Array) -> Array:
-    np.multiply(H, H, out=out)
-    return np.subtract(1, out, out=out)  # 1 − H²
+def _tanh_backward(dH: Array, H: Array, out: Array, scratch: Array) -> Array:
+    np.multiply(H, H, out=scratch)
+    np.multiply(scratch, dH, out=scratch)
+    return np.subtract(dH, scratch, out=out)  # dH ⊙ (1 − H²)
 
 
 def _relu(Z: Array, out: Array) -> Array:
     return np.multiply(Z, Z.real > 0, out=out)
 
 
-def _drelu(H: Array, out: Array) -> Array:
-    np.copyto(out, H.real > 0)
-    return out
+def _relu_backward(dH: Array, H: Array, out: Array, scratch: Array) -> Array:
+    return np.multiply(dH, H.real > 0, out=out)
 
 
 def _sigmoid(Z: Array, out: Array) -> Array:
@@ -49,9 +52,10 @@ def _sigmoid(Z: Array, out: Array) -> Array:
     return np.multiply(out, 0.5, out=out)
 
 
-def _dsigmoid(H: Array, out: Array) -> Array:
-    np.subtract(1, H, out=out)
-    return np.multiply(out, H, out=out)  # H (1 − H)
+def _sigmoid_backward(dH: Array, H: Array, out: Array, scratch: Array) -> Array:
+    np.subtract(1, H, out=scratch)
+    np.multiply(scratch, H, out=scratch)
+    return np.multiply(dH, scratch, out=out)  # dH ⊙ H ⊙ (1 − H)
 
 
 def _identity(Z: Array, out: Array) -> Array:
@@ -59,17 +63,17 @@ def _identity(Z: Array, out: Array) -> Array:
     return out
 
 
-def _didentity(H: Array, out: Array) -> Array:
-    out.fill(1)
+def _identity_backward(dH: Array, H: Array, out: Array, scratch: Array) -> Array:
+    np.copyto(out, dH)
     return out
 
 
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
-        Activation("tanh", _tanh, _dtanh),
-        Activation("relu", _relu, _drelu, smooth=False),
-        Activation("sigmoid", _sigmoid, _dsigmoid),
-        Activation("identity", _identity, _didentity),
+        Activation("tanh", _tanh, _tanh_backward),
+        Activation("relu", _relu, _relu_backward, smooth=False),
+        Activation("sigmoid", _sigmoid, _sigmoid_backward),
+        Activation("identity", _identity, _identity_backward),
     )
 }

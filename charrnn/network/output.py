@@ -31,7 +31,7 @@ def softmax(logits: Array) -> Array:
 def probabilities(parameters: Parameters, H: Array, buffers: Buffers) -> Array:
     """A (m, a) for m rows of the top layer's H (m, h)."""
     W_ha, b_a = parameters.output()
-    A = buffers.sequence("A", 1, len(H), len(b_a))[0]
+    A = buffers.block("A", len(b_a), len(H)).T
     np.matmul(H, W_ha, out=A)
     A += b_a
     return softmax(A)

@@ -58,10 +58,12 @@ class Parameters:
         size = sum(int(np.prod(shape)) for shape in self.shapes.values())
         self.vector: Array = np.zeros(size, dtype) if vector is None else vector
         self._views: dict[str, Array] = {}
+        self._starts: dict[str, int] = {}
         start = 0
         for name, shape in self.shapes.items():
             stop = start + int(np.prod(shape))
             self._views[name] = self.vector[start:stop].reshape(shape)
+            self._starts[name] = start
             start = stop
 
     def __getitem__(self, name: str) -> Array:
@@ -78,6 +80,12 @@ class Parameters:
             self[f"W_h{index}h{index}"],
             self[f"b_h{index}"],
         )
+
+    def joint(self, index: int) -> Array:
+        """W_x and W_hh of layer `index` > 1, one above the other, (h_{l-1} + h_l, gates·h_l); a view of both."""
+        W_x, W_hh, _ = self.layer(index)
+        start = self._starts[f"W_h{index - 1}h{index}"]
+        return self.vector[start : start + W_x.size + W_hh.size].reshape(-1, W_x.shape[1])
 
     def output(self) -> tuple[Array, Array]:
         """W_ha (h_L, a) and b_a (a,)."""

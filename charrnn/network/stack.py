@@ -14,15 +14,15 @@ from math import ceil, isqrt
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.network import output
-from charrnn.network.buffers import Array, Buffers, rows
+from charrnn.network import one_hot, output
+from charrnn.network.buffers import Array, Buffers, as_sequence, to_rows
 from charrnn.network.cells import CELLS
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.truncation import Truncation
 
 State = list[Array]
-# Dropout's masks: the factors (T·n, h_l) for what layer l hands upwards in a segment; None for no dropout.
-Masks = Callable[[int, int, tuple[int, int]], Array] | None
+# Dropout's factors (T, n, h_l) for what a layer hands upwards, from the numbers of segment and layer, and T.
+Masks = Callable[[int, int, int], Array] | None
 
 
 def zero_state(parameters: Parameters, n: int) -> State:
@@ -44,24 +44,11 @@ class Tape:
     ids: Array  # (T, n)
     Z: list[Array]  # per layer (T, n, gates·h_l)
     S: list[Array]  # per layer (T+1, n, states·h_l); H_t in the first h_l columns
-    below: list[Array]  # per layer above the first, what it reads: (T·n, h_{l-1}); last, what the output layer reads
-    masks: list[Array | None]
+    masks: list[Array | None]  # per layer (T, n, h_l), dropout's factors for what it hands up
 
     def state(self, step: int) -> State:
         """The state after `step` steps, copied; 0 is the one that came in."""
         return [np.array(S[step], order="C") for S in self.S]
-
-
-def input_ids(inputs: Array, d: int) -> Array:
-    """The ids (T, n) of either ids or one-hot arrays X (T, n, d): X_t W_x picks rows of W_x."""
-    if inputs.ndim == 2:
-        return inputs
-    if inputs.ndim != 3 or inputs.shape[2] != d:
-        raise ValueError(f"inputs of shape {inputs.shape}: must be ids (T, n) or one-hot (T, n, {d})")
-    ids: Array = inputs.argmax(axis=2)
-    if not (np.take_along_axis(inputs, ids[..., None], 2) == 1).all() or np.count_nonzero(inputs) != ids.size:
-        raise ValueError("inputs (T, n, d) must be one-hot: a single 1 in each row")
-    return ids
 
 
 class Stack:
@@ -90,43 +77,49 @@ class Stack:
         while len(self._kept) <= slot:
             self._kept.append(Buffers(self.dtype))
         buffers, cell = self._kept[slot], self.cell
-        ids = input_ids(inputs, self.architecture.symbols)
+        ids = one_hot.input_ids(inputs, self.architecture.symbols)
         T, n = ids.shape
-        tape = Tape(ids, [], [], [], [])
+        tape = Tape(ids, [], [], [])
         for layer, h in enumerate(self.architecture.hidden, start=1):
             W_x, W_hh, b = parameters.layer(layer)
-            Z = buffers.sequence(f"Z{layer}", T, n, cell.gates * h)
+            Z_rows = self._shared.rows("Z_rows", T, n, cell.gates * h)
+            Z = (buffers if cell.keeps_Z else self._shared).steps(f"Z{layer}"[: 1 + cell.keeps_Z], T, n, cell.gates * h)
             if layer == 1:
-                # One-hot X_t picks rows. Taken from the transpose, because a sequence's memory is hidden-major.
-                if n == 1:
-                    np.take(W_x + b, ids[:, 0], axis=0, out=Z[:, 0], mode="clip")
-                else:
-                    table = np.ascontiguousarray((W_x + b).T)
-                    np.take(table, ids, axis=1, out=Z.transpose(2, 0, 1), mode="clip")
+                one_hot.times_W(ids.ravel(), W_x, b, out=Z_rows)
+                np.copyto(Z, as_sequence(Z_rows, T))
             else:
-                np.matmul(tape.below[-1], W_x, out=rows(Z))
-                Z += b
-            S = buffers.sequence(f"S{layer}", T + 1, n, cell.states * h)
+                np.matmul(self._handed_up(tape, layer - 1), W_x, out=Z_rows)
+                np.add(as_sequence(Z_rows, T), b, out=Z)
+            S = buffers.steps(f"S{layer}", T + 1, n, cell.states * h)
             S[0] = state[layer - 1]
             cell.forward(Z, W_hh, S, self._shared)
-            H_rows = rows(S[1:, :, :h])
-            mask = masks(segment, layer, H_rows.shape) if masks else None
-            if mask is not None:
-                H_rows = np.multiply(H_rows, mask, out=rows(buffers.sequence(f"D{layer}", T, n, h)))
             tape.Z.append(Z)
             tape.S.append(S)
-            tape.below.append(H_rows)
-            tape.masks.append(mask)
+            tape.masks.append(masks(segment, layer, T) if masks else None)
         return tape
+
+    def _handed_up(self, tape: Tape, layer: int, out: Array | None = None) -> Array:
+        """What the layer above reads, all steps as rows: H (T·n, h_l), through its dropout."""
+        T, n = tape.ids.shape
+        h = self.architecture.hidden[layer - 1]
+        out = self._shared.rows("H_rows", T, n, h) if out is None else out
+        mask = tape.masks[layer - 1]
+        if mask is None:
+            return to_rows(tape.S[layer - 1][1:, :, :h], out)
+        np.multiply(tape.S[layer - 1][1:, :, :h], mask, out=as_sequence(out, T))
+        return out
 
     def probabilities(self, parameters: Parameters, tape: Tape) -> Array:
         """A (T, n, a) = softmax(H W_ha + b_a) of every step of the tape."""
         T, n = tape.ids.shape
-        return np.array(output.probabilities(parameters, tape.below[-1], self._shared)).reshape(T, n, -1)
+        return np.array(output.probabilities(parameters, self._top(tape), self._shared)).reshape(T, n, -1)
 
     def losses(self, parameters: Parameters, tape: Tape, targets: Array) -> Array:
         """−log A_t[target] (T, n) in nats."""
-        return output.cross_entropy(parameters, tape.below[-1], targets.ravel(), self._shared).reshape(targets.shape)
+        return output.cross_entropy(parameters, self._top(tape), targets.ravel(), self._shared).reshape(targets.shape)
+
+    def _top(self, tape: Tape) -> Array:
+        return self._handed_up(tape, len(self.architecture.hidden))
 
     def loss_and_gradient(
         self,
@@ -186,18 +179,17 @@ class Stack:
     ) -> tuple[Array, float]:
         """∂L/∂H of the top layer (T, n, h), zero for steps before `first`, and the sum of the losses."""
         T, n = tape.ids.shape
-        dH = self._shared.sequence("dH", T, n, self.architecture.hidden[-1])
-        first = min(first, T)
-        dH[:first] = 0
+        h = self.architecture.hidden[-1]
+        dH_rows = self._shared.rows("dH_rows", T, n, h)
+        skipped = min(first, T) * n
+        dH_rows[:skipped] = 0
         loss = 0.0
-        if first < T:
-            skipped = first * n
-            dH_rows = rows(dH)[skipped:]
+        if skipped < T * n:
+            H_rows = self._top(tape)[skipped:]
             loss = output.loss_and_error(
-                parameters, tape.below[-1][skipped:], targets.ravel(), divisor, gradient, dH_rows, self._shared
+                parameters, H_rows, targets.ravel(), divisor, gradient, dH_rows[skipped:], self._shared
             )
-            _through_dropout(dH, tape.masks[-1])
-        return dH, loss
+        return self._through_dropout(tape, len(self.architecture.hidden), dH_rows), loss
 
     def backward(
         self,
@@ -214,6 +206,7 @@ class Stack:
         dZ_t = (error from the layer above + gains[t+1] · dZ_{t+1} W_hhᵀ) ⊙ φ′(Z_t), then the products over all rows.
         """
         handed: State = []
+        T, n = tape.ids.shape
         for layer in range(len(self.architecture.hidden), 0, -1):
             W_x, W_hh, _ = parameters.layer(layer)
             Z, S = tape.Z[layer - 1], tape.S[layer - 1]
@@ -221,11 +214,15 @@ class Stack:
             arriving = dS_T[layer - 1] if dS_T is not None else None
             dZ, dR = self.cell.backward(dS, Z, W_hh, S, gains, arriving, self._shared)
             if hand_back:
-                out = self._shared.sequence("handed", 1, *S[0].shape)
-                handed.insert(0, gains[0] * np.array(self.cell.hand_back(dZ[:1], dR[:1], W_hh, S[:2], out)[0]))
-            self._add_gradient(tape, layer, dZ, dR, gradient)
+                out = self._shared.rows("handed", 1, n, S.shape[2])
+                handed.insert(0, gains[0] * self.cell.hand_back(dZ[0], dR[0], W_hh, S[0], out))
+            dZ_rows = self._shared.rows("dZ_rows", T, n, dZ.shape[2])
+            to_rows(dZ, dZ_rows)
+            dR_rows = dZ_rows if dR is dZ else to_rows(dR, self._shared.rows("dR_rows", T, n, dR.shape[2]))
+            self._add_gradient(tape, layer, dZ_rows, dR_rows, gradient, fresh=dS_T is None)
             if layer > 1:
-                dH = self._error_below(tape, layer, dZ, W_x)
+                dH_rows = self._shared.rows("dH_rows", T, n, W_x.shape[0])
+                dH = self._through_dropout(tape, layer - 1, np.matmul(dZ_rows, W_x.T, out=dH_rows))
         return handed or None
 
     def backward_by_lag(self, parameters: Parameters, tape: Tape, dH: Array, lags: int, gradient: Parameters) -> Array:
@@ -234,77 +231,93 @@ class Stack:
         E_k⁽ˡ⁾[t] = dZ_k⁽ˡ⁺¹⁾[t] W_xᵀ + dZ_{k-1}⁽ˡ⁾[t+1] W_hhᵀ, dZ_k = E_k ⊙ φ′(Z), dZ = Σ_k dZ_k.
         Returns the Frobenius norms of the dZ_k⁽ˡ⁾, (lags, L): how much of the error is left k steps back.
         """
-        hidden = self.architecture.hidden
-        T = len(tape.ids)
+        hidden, shared = self.architecture.hidden, self._shared
+        T, n = tape.ids.shape
         norms = np.zeros((lags, len(hidden)))
-        errors: dict[int, tuple[Array, Array]] = {}  # per layer, dZ_{k-1} and its dR
-        totals: dict[int, tuple[Array, Array]] = {}
+        # Everything lies by rows here, so that each product over all t is one GEMM.
+        S = [
+            as_sequence(to_rows(s, shared.rows(f"lag S{i}", T + 1, n, s.shape[2])), T + 1) for i, s in enumerate(tape.S)
+        ]
+        dZ: list[Array] = [np.empty(0)] * len(hidden)
+        dR = list(dZ)
+        totals: list[tuple[Array, Array]] = [(np.empty(0), np.empty(0))] * len(hidden)
         for k in range(min(lags, T)):
-            for layer in range(len(hidden), 0, -1):
-                W_x, W_hh, _ = parameters.layer(layer)
-                Z, S = tape.Z[layer - 1], tape.S[layer - 1]
-                E = self._shared.sequence(f"E{layer}{k % 2}", *S[1:].shape)
+            for i in range(len(hidden) - 1, -1, -1):
+                W_x, W_hh, _ = parameters.layer(i + 1)
+                E_rows = shared.rows(f"E{i}{k % 2}", T, n, S[i].shape[2])
+                E = as_sequence(E_rows, T)
                 E.fill(0)
-                if k == 0 or layer < len(hidden):
-                    E[:, :, : hidden[layer - 1]] = dH
+                if k == 0 or i < len(hidden) - 1:
+                    E[:, :, : hidden[i]] = dH
                 if k > 0:
-                    handed = self._shared.sequence("handed", *E.shape)
-                    E[:-1] += self.cell.hand_back(*errors[layer], W_hh, S, handed)[1:]
-                dZ, dR = errors[layer] = self.cell.backward_one_lag(E, Z, S, self._shared)
-                norms[k, layer - 1] = np.sqrt((dZ * dZ).sum())
+                    S_before = S[i][:-1].reshape(T * n, -1)
+                    handed = self.cell.hand_back(dZ[i], dR[i], W_hh, S_before, shared.rows("handed", T, n, E.shape[2]))
+                    E[:-1] += as_sequence(handed, T)[1:]
+                dZ_k, dR_k = self.cell.backward_one_lag(E, tape.Z[i], S[i], shared)
+                dZ[i] = dZ_k.reshape(T * n, -1)
+                dR[i] = dZ[i] if dR_k is dZ_k else dR_k.reshape(T * n, -1)
+                norms[k, i] = np.linalg.norm(dZ[i])
                 if k == 0:
-                    total = dZ.copy("K")
-                    totals[layer] = total, (total if dR is dZ else dR.copy("K"))
+                    total = dZ[i].copy("K")
+                    totals[i] = total, (total if dR[i] is dZ[i] else dR[i].copy("K"))
                 else:
-                    totals[layer][0][...] += dZ
-                    if dR is not dZ:
-                        totals[layer][1][...] += dR
-                if layer > 1:
-                    dH = self._error_below(tape, layer, dZ, W_x)
-        for layer, (dZ, dR) in totals.items():
-            self._add_gradient(tape, layer, dZ, dR, gradient)
+                    np.add(totals[i][0], dZ[i], out=totals[i][0])
+                    if dR[i] is not dZ[i]:
+                        np.add(totals[i][1], dR[i], out=totals[i][1])
+                if i > 0:
+                    dH_rows = np.matmul(dZ[i], W_x.T, out=shared.rows("dH_rows", T, n, hidden[i - 1]))
+                    dH = self._through_dropout(tape, i, dH_rows)
+        for i, (dZ_rows, dR_rows) in enumerate(totals):
+            self._add_gradient(tape, i + 1, dZ_rows, dR_rows, gradient, fresh=True)
         return norms
 
     def _with_memories(self, dH: Array, tape: Tape, layer: int) -> Array:
         """dS (T, n, states·h) with dH in its first columns: dH itself, unless the cell carries more than H."""
         if self.cell.states == 1:
             return dH
-        dS = self._shared.sequence("dS", *tape.S[layer - 1][1:].shape)
+        dS = self._shared.steps("dS", *tape.S[layer - 1][1:].shape)
         dS.fill(0)
         dS[:, :, : dH.shape[2]] = dH
         return dS
 
-    def _error_below(self, tape: Tape, layer: int, dZ: Array, W_x: Array) -> Array:
-        """What layer `layer` hands to the layer below it, all steps in one product: dZ W_xᵀ, through its dropout."""
+    def _through_dropout(self, tape: Tape, layer: int, dH_rows: Array) -> Array:
+        """The error at what layer `layer` handed up, as the error at its H, by steps (T, n, h_l)."""
         T, n = tape.ids.shape
-        dH = self._shared.sequence(f"dH{layer % 2}", T, n, W_x.shape[0])
-        np.matmul(rows(dZ), W_x.T, out=rows(dH))
-        _through_dropout(dH, tape.masks[layer - 2])
+        dH = self._shared.steps("dH", T, n, dH_rows.shape[1])
+        mask = tape.masks[layer - 1]
+        if mask is None:
+            np.copyto(dH, as_sequence(dH_rows, T))
+        else:
+            np.multiply(as_sequence(dH_rows, T), mask, out=dH)
         return dH
 
-    def _add_gradient(self, tape: Tape, layer: int, dZ: Array, dR: Array, gradient: Parameters) -> None:
-        """dW_x += Xᵀ dZ, dW_hh += H_{t-1}ᵀ dR, db += Σ dZ, each over all T·n rows."""
+    def _add_gradient(self, tape: Tape, layer: int, dZ: Array, dR: Array, gradient: Parameters, fresh: bool) -> None:
+        """dW_x += Xᵀ dZ, dW_hh += H_{t-1}ᵀ dR, db += Σ dZ, over all T·n rows; `fresh` if they were zero before.
+
+        Where dZ is dR both products are one, with [X H_{t-1}] (T·n, h_{l-1} + h_l): BLAS is faster on larger matrices.
+        """
+        T, n = tape.ids.shape
         dW_x, dW_hh, db = gradient.layer(layer)
-        h = self.architecture.hidden[layer - 1]
-        dZ_rows = rows(dZ)
-        dW_hh += rows(tape.S[layer - 1][:-1, :, :h]).T @ rows(dR)
-        db += dZ_rows.sum(axis=0)
-        if layer > 1:
-            dW_x += tape.below[layer - 2].T @ dZ_rows
+        h = dW_hh.shape[0]
+        below = dW_x.shape[0] if layer > 1 else 0
+        X_and_H = self._shared.rows("X and H", T, n, below + h)
+        to_rows(tape.S[layer - 1][:-1, :, :h], X_and_H[:, below:])
+        if layer == 1:
+            one_hot.add_transpose_times(tape.ids.ravel(), dZ, dW_x)
         else:
-            add_rows(dW_x, tape.ids.ravel(), dZ_rows)
+            self._handed_up(tape, layer - 1, out=X_and_H[:, :below])
+        if layer > 1 and dR is dZ:
+            _add_product(X_and_H, dZ, gradient.joint(layer), fresh)
+        else:
+            _add_product(X_and_H[:, below:], dR, dW_hh, fresh)
+            if layer > 1:
+                _add_product(X_and_H[:, :below], dZ, dW_x, fresh)
+        db += dZ.sum(axis=0)
 
 
-def _through_dropout(dH: Array, mask: Array | None) -> None:
-    if mask is not None:
-        np.multiply(rows(dH), mask, out=rows(dH))
-
-
-def add_rows(dW: Array, ids: Array, dZ: Array) -> None:
-    """dW[id] += Σ of the rows of dZ (m, h) that have that id: Xᵀ dZ for one-hot X (m, d), without making X."""
-    order = np.argsort(ids, kind="stable")
-    present, starts = np.unique(ids[order], return_index=True)
-    if dZ.flags.c_contiguous:
-        dW[present] += np.add.reduceat(dZ[order], starts, axis=0)
+def _add_product(A: Array, B: Array, dW: Array, fresh: bool) -> None:
+    """dW += Aᵀ B."""
+    if fresh:
+        np.matmul(A.T, B, out=dW)
     else:
-        dW[present] += np.add.reduceat(np.take(dZ.T, order, axis=1), starts, axis=1).T
+        dW += A.T @ B

@@ -12,7 +12,7 @@ update. Definitions, with the time step counted along the stream of text from it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,11 +69,14 @@ class Policy:
             return min(position, self._tau - 1)
         return 0
 
-    def window(self, position: int, remaining: int, rng: np.random.Generator) -> Truncation:
-        """The window at `position` of a stream with `remaining` steps from there on; its steps: `len(gains)`."""
+    def window(self, position: int, remaining: int, seed: Sequence[int]) -> Truncation:
+        """The window at `position` of a stream with `remaining` steps from there on; its steps: `len(gains)`.
+
+        Random cuts are drawn from a generator with `seed`.
+        """
         context = self.context(position)
         if self.name == "random":
-            gains = np.array([0.0, *self._random_gains(remaining, rng)])
+            gains = np.array([0.0, *self._random_gains(remaining, np.random.default_rng(seed))])
             return Truncation(gains, 0, self.seq_length + self._tau - 1)
         T = min(self.seq_length, remaining)
         steps = np.arange(position - context, position + T)

@@ -11,8 +11,9 @@ import numpy as np
 
 from charrnn.errors import DivergedError
 from charrnn.network.buffers import Array
+from charrnn.network.parallel import ParallelStack
 from charrnn.network.parameters import Architecture, Parameters, initial
-from charrnn.network.stack import Masks, Stack, State, zero_state
+from charrnn.network.stack import Masks, State, zero_state
 from charrnn.network.truncation import Policy
 from charrnn.text.batches import Streams
 from charrnn.training.config import TrainConfig
@@ -39,12 +40,12 @@ class Trainer:
     Nothing random is kept: each update draws from a generator seeded by (seed, kind, number of the update).
     """
 
-    def __init__(self, config: TrainConfig, symbols: int, streams: Streams) -> None:
+    def __init__(self, config: TrainConfig, symbols: int, streams: Streams, workers: int = 1) -> None:
         self.config = config
         self.streams = streams
         self.architecture = Architecture(symbols, config.hidden, config.activation, config.cell)
         self.policy = Policy(config.truncation, streams.seq_length, config.tau, config.cut, config.alpha)
-        self.stack = Stack(self.architecture, config.dtype)
+        self.stack = ParallelStack(self.architecture, config.dtype, workers)
         self.parameters = initial(self.architecture, np.random.default_rng(config.seed), config.dtype, config.init)
         self.gradient = Parameters(self.architecture, config.dtype)
         self.optimizer = Optimizer(config.optimizer, self.parameters.vector.size, self.parameters.vector.dtype)
@@ -134,8 +135,7 @@ class Trainer:
         """
         config, streams, policy = self.config, self.streams, self.policy
         remaining = streams.length - self.position
-        rng = np.random.default_rng([config.seed, CUTS, self.step])
-        truncation = policy.window(self.position, remaining, rng)
+        truncation = policy.window(self.position, remaining, (config.seed, CUTS, self.step))
         start = self.position - truncation.context
         stop = start + len(truncation.gains)
         inputs, targets = streams.read(self.epoch, start, stop)
@@ -156,11 +156,12 @@ class Trainer:
     def _masks(self) -> Masks:
         keep = 1 - self.config.dropout
 
-        def masks(segment: int, layer: int, shape: tuple[int, int]) -> Array:
+        def masks(segment: int, layer: int, T: int) -> Array:
             rng = np.random.default_rng([self.config.seed, DROPOUT, self.step, segment, layer])
-            mask = (rng.random(shape[::-1], np.float32) < keep).astype(self.parameters.vector.dtype)
+            drawn = rng.random((T, self.config.hidden[layer - 1], self.streams.batch_size), np.float32)
+            mask = (drawn < keep).astype(self.parameters.vector.dtype)
             mask *= 1 / keep
-            return mask.T
+            return mask.transpose(0, 2, 1)
 
         return masks
 

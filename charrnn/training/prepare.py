@@ -41,6 +41,7 @@ def begin(
     force: bool,
     init_from: Path | None,
     unknown: str,
+    workers: int = 1,
     progress: Progress = None,
 ) -> Prepared:
     """A new run. Nothing of an earlier one is touched before the texts and the checkpoint are known to be good."""
@@ -51,15 +52,17 @@ def begin(
         config = _like(config, start.parameters)
     symbols = start.symbols if start else None
     corpus = encode_corpus(sources, config.encoding, run.directory / IDS, symbols, unknown, progress)
-    prepared = _assemble(run, config, corpus, unknown)
+    prepared = _assemble(run, config, corpus, unknown, workers)
     if start:
         prepared.session.trainer.parameters.vector[...] = start.parameters.vector
     names = tuple(name if name == "-" else str(Path(name).resolve()) for name in sources)
-    run.create(config, Source(names, corpus.sha256, corpus.characters, unknown), blas.describe())
+    run.create(
+        config, Source(names, corpus.sha256, corpus.characters, unknown), {**blas.describe(), "workers": workers}
+    )
     return prepared
 
 
-def go_on(run: Run, config: TrainConfig, progress: Progress = None) -> Prepared:
+def go_on(run: Run, config: TrainConfig, workers: int = 1, progress: Progress = None) -> Prepared:
     """An earlier run from its last checkpoint. CorpusError if its text is no longer the same."""
     manifest = run.manifest()
     checkpoint = checkpoints.load(run.last)
@@ -80,10 +83,10 @@ def go_on(run: Run, config: TrainConfig, progress: Progress = None) -> Prepared:
         raise CorpusError(f"{kept} is gone, and the text came from standard input; --init-from takes its weights")
     else:
         corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress)
-    prepared = _assemble(run, config, corpus, unknown)
+    prepared = _assemble(run, config, corpus, unknown, workers)
     prepared.session.resume(checkpoint)
     run.write_config(config)
-    now, then = blas.describe(), manifest["blas"]
+    now, then = {**blas.describe(), "workers": workers}, manifest["blas"]
     changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
     if changed:
         prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
@@ -103,7 +106,7 @@ def _like(config: TrainConfig, parameters: Parameters) -> TrainConfig:
     return dataclasses.replace(config, **theirs)  # type: ignore[arg-type]
 
 
-def _assemble(run: Run, config: TrainConfig, corpus: EncodedCorpus, unknown: str) -> Prepared:
+def _assemble(run: Run, config: TrainConfig, corpus: EncodedCorpus, unknown: str, workers: int) -> Prepared:
     """Splits the text, cuts it into streams and makes the network."""
     symbols = corpus.symbols
     total = len(corpus.ids)
@@ -122,7 +125,7 @@ def _assemble(run: Run, config: TrainConfig, corpus: EncodedCorpus, unknown: str
     if test is None:
         test = corpus.ids[total - test_count :]
     streams = Streams(corpus.ids[:stop], config.batch_size, config.seq_length, corpus.release)
-    trainer = Trainer(config, tokenizer.size, streams)
+    trainer = Trainer(config, tokenizer.size, streams, workers)
     session = Session(trainer, run, symbols, validation if len(validation) > 1 else None)
     notices = [streams.notice] if streams.notice else []
     if val_count and len(validation) < 2:

@@ -126,7 +126,8 @@ class Session:
         if self.validation is None:
             return None
         ids = self.validation[:VALIDATION_CHARACTERS]
-        score = evaluate(self.trainer.parameters, ids, streams=min(128, max(1, len(ids) // 512)))
+        streams = min(128, max(1, len(ids) // 512))
+        score = evaluate(self.trainer.parameters, ids, streams=streams, workers=self.trainer.stack.workers)
         if not math.isfinite(score.nats_per_char):
             raise DivergedError(
                 f"step {step.number}: the validation loss is {score.nats_per_char}; try a smaller --learning-rate"

@@ -18,6 +18,7 @@ class Cell(Protocol):
 
     gates: int  # W_x is (d, gates·h), W_hh (h, gates·h), b (gates·h)
     states: int
+    keeps_Z: bool  # whether `backward` needs Z as `forward` left it
 
     def forward(self, Z: Array, W_hh: Array, S: Array, buffers: Buffers) -> None:
         """Fills S[1:] from Z and S[0]; may overwrite Z with what `backward` needs."""
@@ -35,7 +36,7 @@ class Cell(Protocol):
         """
 
     def hand_back(self, dZ: Array, dR: Array, W_hh: Array, S: Array, out: Array) -> Array:
-        """What each step hands to the step before it, for all steps at once: dS_{t-1} (T, n, states·h) into `out`."""
+        """What steps hand to the steps before them, dS_{t-1} (m, states·h) into `out`; all are matrices of m rows."""
 
     def backward_one_lag(self, dS: Array, Z: Array, S: Array, buffers: Buffers) -> tuple[Array, Array]:
         """dZ and dR of every step from its own dS alone: `backward` with all gains zero, at once; may overwrite dS."""

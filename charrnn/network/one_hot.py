@@ -1,0 +1,37 @@
+"""Products with the one-hot input X (T·n, d) without making X: picked rows of W, and rows added to its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charrnn.network.buffers import Array
+
+
+def input_ids(inputs: Array, d: int) -> Array:
+    """The ids (T, n) of either ids or one-hot arrays X (T, n, d). ValueError if they are neither."""
+    if inputs.ndim == 2:
+        return inputs
+    if inputs.ndim != 3 or inputs.shape[2] != d:
+        raise ValueError(f"inputs of shape {inputs.shape}: must be ids (T, n) or one-hot (T, n, {d})")
+    ids: Array = inputs.argmax(axis=2)
+    if not (np.take_along_axis(inputs, ids[..., None], 2) == 1).all() or np.count_nonzero(inputs) != ids.size:
+        raise ValueError("inputs (T, n, d) must be one-hot: a single 1 in each row")
+    return ids
+
+
+def times_W(ids: Array, W: Array, b: Array, out: Array) -> Array:
+    """X W + b (m, h) into `out`, for ids (m): each row is the id's row of W + b. Exactly the dense product."""
+    if out.flags.c_contiguous:
+        return np.take(W + b, ids, axis=0, out=out, mode="clip")
+    np.take(np.ascontiguousarray((W + b).T), ids, axis=1, out=out.T, mode="clip")
+    return out
+
+
+def add_transpose_times(ids: Array, dZ: Array, dW: Array) -> None:
+    """dW += Xᵀ dZ: to the row of each id, the sum of the rows of dZ (m, h) that have it."""
+    order = np.argsort(ids, kind="stable")
+    present, starts = np.unique(ids[order], return_index=True)
+    if dZ.flags.c_contiguous:
+        dW[present] += np.add.reduceat(dZ[order], starts, axis=0)
+    else:
+        dW[present] += np.add.reduceat(np.take(dZ.T, order, axis=1), starts, axis=1).T
