@@ -13,13 +13,13 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check test-torch gradcheck format clean
+.PHONY: help demo test check test-torch gradcheck bench format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.product data/pydoc-topics.txt ## train on real text for about two minutes, then read what the model writes
-	$(bin)/charrnn train data/pydoc-topics.txt --hidden 128 --max-steps 2500 --out runs/demo --force
+	$(bin)/charrnn train data/pydoc-topics.txt --max-steps 1600 --eval-every 200 --out runs/demo --force
 	$(bin)/charrnn sample --ckpt runs/demo
 
 test: $(VENV)/.dev ## run the tests
@@ -36,6 +36,9 @@ test-torch: $(VENV)/.torch ## run the tests that compare charrnn with PyTorch (i
 
 gradcheck: $(VENV)/.product ## compare every gradient with complex-step and central differences
 	$(bin)/charrnn gradcheck
+
+bench: $(VENV)/.bench ## race charrnn against PyTorch and JAX (installs them), into docs/benchmarks.md
+	$(bin)/charrnn bench --peers --write docs/benchmarks.md
 
 format: $(VENV)/.dev ## format the code, and mend what the linter can mend
 	$(bin)/ruff format .
@@ -86,4 +89,9 @@ $(VENV)/.dev: $(VENV)/.product
 $(VENV)/.torch: $(VENV)/.dev
 	@echo "Installing PyTorch into $(VENV), once ..."
 	@$(install) torch
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.product
+	@echo "Installing the benchmark's peers into $(VENV), once ..."
+	@$(install) --editable '.[bench]'
 	@touch $@

@@ -21,7 +21,7 @@ AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
 
 # Multiplications in one step's recurrent product, n·h². Below the first, one thread is the fastest; between them
 # several BLAS threads in each product are; from the second on, workers that share the batch.
-BLAS_THREADS_FROM = 300_000
+BLAS_THREADS_FROM = 1_000_000
 WORKERS_FROM = 2_000_000
 
 

@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "network": {"errors"},
     "inference": {"errors", "text", "network"},
     "training": {"errors", "blas", "text", "network", "inference"},
-    "cli": {"errors", "blas", "text", "network", "inference", "training"},
+    "bench": {"errors", "blas", "text", "network", "inference", "training"},
+    "cli": {"errors", "blas", "bench", "text", "network", "inference", "training"},
     "__main__": {"cli"},
 }
 

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from charrnn.cli.bench import bench
 from charrnn.cli.evaluate import evaluate
 from charrnn.cli.gradcheck import gradcheck
 from charrnn.cli.sample import sample
@@ -22,6 +23,7 @@ app.command()(train)
 app.command()(sample)
 app.command("eval")(evaluate)
 app.command()(gradcheck)
+app.command()(bench)
 
 
 def main() -> None:

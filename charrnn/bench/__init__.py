@@ -1,0 +1,1 @@
+"""Speed, measured: the product against its peers, each in a process of its own, taking turns."""

@@ -1,0 +1,71 @@
+"""Where the time of a training step goes, by wrapping the functions of the network while a few steps run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from charrnn.bench.competitors import Shape
+
+
+def breakdown(shape: Shape, threads: int | None, steps: int = 20) -> dict[str, float]:
+    """Seconds a step (the mean of `steps`) by kind of work; with one worker, so that nothing overlaps."""
+    from charrnn import blas
+
+    blas.configure(threads, shape.n, max(shape.hidden))
+
+    from charrnn.bench.competitors import product
+    from charrnn.network import one_hot, output, stack
+    from charrnn.network.cells.rnn import RNN
+    from charrnn.training import loop
+    from charrnn.training.optimizers import Optimizer
+
+    kinds: list[tuple[Any, str, str]] = [
+        (RNN, "forward", "recurrent loop, forward"),
+        (RNN, "backward", "recurrent loop, backward"),
+        (stack, "_add_product", "weight gradients"),
+        (stack.Stack, "forward", "input products"),
+        (stack.Stack, "backward", "errors handed down"),
+        (stack.Stack, "_handed_up", "copies between layouts"),
+        (stack.Stack, "_through_dropout", "copies between layouts"),
+        (stack.Stack, "_add_gradient", "copies between layouts"),
+        (one_hot, "times_W", "one-hot input"),
+        (one_hot, "add_transpose_times", "one-hot input"),
+        (output, "loss_and_error", "softmax and loss"),
+        (Optimizer, "update", "optimiser and clipping"),
+        (loop, "clip", "optimiser and clipping"),
+    ]
+    step = product(shape, threads)  # NumPy is imported: one worker
+    for _ in range(3):
+        step()
+    seconds: dict[str, float] = {}
+    inner: list[float] = []
+
+    def timed(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            inner.append(0.0)
+            started = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                elapsed = time.perf_counter() - started
+                seconds[kind] = seconds.get(kind, 0.0) + elapsed - inner.pop()
+                if inner:
+                    inner[-1] += elapsed
+
+        return call
+
+    originals = [(owner, name, getattr(owner, name)) for owner, name, _ in kinds]
+    try:
+        for owner, name, kind in kinds:
+            setattr(owner, name, timed(getattr(owner, name), kind))
+        started = time.perf_counter()
+        for _ in range(steps):
+            step()
+        total = time.perf_counter() - started
+    finally:
+        for owner, name, function in originals:
+            setattr(owner, name, function)
+    seconds["everything else"] = total - sum(seconds.values())
+    return {kind: value / steps for kind, value in sorted(seconds.items(), key=lambda item: -item[1])}

@@ -1,0 +1,213 @@
+"""One competitor in a process of its own: `python -m charrnn.bench.competitors NAME SHAPE`.
+
+A competitor does the whole training step of the same network on the same kind of batch: forward, cross-entropy,
+backward, clipping by norm, Adam; float32. For each line "k" on standard input it does k of them and prints their
+seconds as a JSON list. Each has the form that its users write and that is fastest for it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is raced: layer widths, batch n, steps T, symbols; `mode` is train, or sample for n = 1, T draws."""
+
+    hidden: tuple[int, ...]
+    n: int
+    T: int
+    symbols: int = 65
+    mode: str = "train"
+
+    def dumps(self) -> str:
+        """As one argument of a command line."""
+        return json.dumps(asdict(self))
+
+    @property
+    def label(self) -> str:
+        """As in 512 × 2, 32, 50."""
+        same = len(set(self.hidden)) == 1
+        widths = f"{self.hidden[0]} × {len(self.hidden)}" if same and len(self.hidden) > 1 else None
+        return f"{widths or ', '.join(map(str, self.hidden))}; {self.n}; {self.T}"
+
+    @property
+    def multiplications(self) -> int:
+        """Floating-point operations in the matrix products of one training step.
+
+        6 for every weight that is multiplied (2 forward, 4 backward) and target; the one-hot input needs none.
+        """
+        pairs = pairwise(self.hidden)
+        weights = sum(h * h for h in self.hidden) + sum(a * b for a, b in pairs) + self.hidden[-1] * self.symbols
+        return 6 * weights * self.n * self.T
+
+
+def product(shape: Shape, threads: int | None = None) -> Run:
+    """charrnn's own training step, or its own sampler, as the commands run them."""
+    from charrnn import blas
+
+    sampling = shape.mode == "sample"
+    workers = blas.configure(threads) if sampling else blas.configure(threads, shape.n, max(shape.hidden))
+    import numpy as np
+
+    from charrnn.inference.sampling import sample
+    from charrnn.text.batches import Streams
+    from charrnn.training.config import TrainConfig
+    from charrnn.training.loop import Trainer
+
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, shape.symbols, 20 * shape.n * shape.T + 1).astype(np.uint8)
+    config = TrainConfig(hidden=shape.hidden, batch_size=shape.n, seq_length=shape.T, max_steps=10**9)
+    trainer = Trainer(config, shape.symbols, Streams(ids, shape.n, shape.T), workers)
+    if not sampling:
+        return trainer.update
+    drawn = sample(trainer.parameters, np.array([0]), 1)
+
+    def draw() -> None:
+        for _ in range(shape.T):
+            next(drawn)
+
+    return draw
+
+
+def pytorch(shape: Shape, threads: int) -> Run:
+    """torch.nn.RNN with one-hot input and fused Adam; sampling as a step loop without gradients."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    d = shape.symbols
+    rnn = nn.RNN(d, shape.hidden[0], len(shape.hidden))
+    head = nn.Linear(shape.hidden[-1], d)
+    one_hot = torch.eye(d)
+    if shape.mode == "sample":
+        state: Any = torch.zeros(len(shape.hidden), 1, shape.hidden[0])
+        ids = torch.zeros(1, dtype=torch.long)
+
+        def draw() -> None:
+            nonlocal state, ids
+            with torch.inference_mode():
+                for _ in range(shape.T):
+                    H, state = rnn(one_hot[ids][None], state)
+                    ids = torch.multinomial(torch.softmax(head(H[0]), -1), 1)[:, 0]
+
+        return draw
+    parameters = [*rnn.parameters(), *head.parameters()]
+    adam = torch.optim.Adam(parameters, 1e-3, fused=True)
+    inputs, targets = torch.randint(d, (2, shape.T, shape.n))
+    state = torch.zeros(len(shape.hidden), shape.n, shape.hidden[0])
+
+    def step() -> None:
+        nonlocal state
+        adam.zero_grad(set_to_none=True)
+        H, state = rnn(one_hot[inputs], state)
+        state = state.detach()
+        loss = nn.functional.cross_entropy(head(H).flatten(0, 1), targets.flatten())
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        adam.step()
+        loss.item()
+
+    return step
+
+
+def jax_scan(shape: Shape) -> Run:
+    """jax.jit of the whole step, with lax.scan over time and the input as a gather."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    d = shape.symbols
+    widths = [d, *shape.hidden]
+
+    def matrix(*size: int) -> Any:
+        return jnp.asarray(rng.uniform(-1, 1, size).astype(np.float32) / size[0] ** 0.5)
+
+    layers = [(matrix(a, h), matrix(h, h), jnp.zeros(h)) for a, h in pairwise(widths)]
+    weights = (layers, matrix(widths[-1], d), jnp.zeros(d))
+
+    def loss_of(weights: Any, state: Any, inputs: Any, targets: Any) -> Any:
+        layers, W_ha, b_a = weights
+        X, states = None, []
+        for (W_x, W_hh, b), H_0 in zip(layers, state, strict=True):
+            Z = (W_x[inputs] if X is None else X @ W_x) + b
+
+            def step(H: Any, Z_t: Any, W: Any = W_hh) -> Any:
+                H = jnp.tanh(Z_t + H @ W)
+                return H, H
+
+            H_T, X = jax.lax.scan(step, H_0, Z)
+            states.append(H_T)
+        log_A = jax.nn.log_softmax(X @ W_ha + b_a)
+        return -jnp.take_along_axis(log_A, targets[..., None], 2).mean(), states
+
+    def update(weights: Any, m: Any, v: Any, t: Any, state: Any, inputs: Any, targets: Any) -> Any:
+        (loss, state), g = jax.value_and_grad(loss_of, has_aux=True)(weights, state, inputs, targets)
+        norm = jnp.sqrt(sum((x * x).sum() for x in jax.tree.leaves(g)))
+        scale = jnp.minimum(1.0, 1.0 / norm)
+        g = jax.tree.map(lambda x: x * scale, g)
+        m = jax.tree.map(lambda m, x: 0.9 * m + 0.1 * x, m, g)
+        v = jax.tree.map(lambda v, x: 0.999 * v + 0.001 * x * x, v, g)
+        a, b = 1 - 0.9**t, 1 - 0.999**t
+        weights = jax.tree.map(lambda w, m, v: w - 1e-3 * (m / a) / (jnp.sqrt(v / b) + 1e-8), weights, m, v)
+        return weights, m, v, t + 1, state, loss
+
+    compiled = jax.jit(update, donate_argnums=(0, 1, 2, 3, 4))
+    inputs, targets = (jnp.asarray(rng.integers(0, d, (shape.T, shape.n))) for _ in range(2))
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    state = [jnp.zeros((shape.n, h)) for h in shape.hidden]
+    carried: list[Any] = [weights, zeros, jax.tree.map(jnp.copy, zeros), jnp.float32(1), state]
+
+    def step() -> None:
+        *carried[:], loss = compiled(*carried, inputs, targets)
+        loss.block_until_ready()
+
+    return step
+
+
+def gemm(shape: Shape) -> Run:
+    """The machine's limit: a 2048³ float32 product through NumPy's BLAS, on all cores."""
+    from charrnn import blas
+
+    blas.configure(n=10**6, h=1)  # one product, all threads
+    import numpy as np
+
+    A = np.random.default_rng(0).random((2048, 2048), np.float32)
+    out = np.empty_like(A)
+    return lambda: np.matmul(A, A, out=out)
+
+
+COMPETITORS: dict[str, Callable[[Shape], Run]] = {
+    "charrnn": product,
+    "PyTorch, 1 thread": lambda shape: pytorch(shape, 1),
+    "PyTorch, 2 threads": lambda shape: pytorch(shape, 2),
+    "JAX": jax_scan,
+    "limit": gemm,
+}
+
+
+def main(name: str, shape: Shape) -> None:
+    """Serves turns until standard input ends."""
+    run = COMPETITORS[name](shape)
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            started = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - started)
+        print(json.dumps(seconds), flush=True)
+
+
+if __name__ == "__main__":
+    fields = json.loads(sys.argv[2])
+    main(sys.argv[1], Shape(**{**fields, "hidden": tuple(fields["hidden"])}))

@@ -1,0 +1,122 @@
+"""Competitors that take turns: one after another, round by round, so that all of them meet the same noise."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from charrnn.bench.competitors import COMPETITORS, Shape
+from charrnn.errors import CheckFailed
+
+SHAPES = [
+    Shape((128,), 32, 50),
+    Shape((128, 128), 32, 50),
+    Shape((256, 256), 32, 50),
+    Shape((512, 512), 32, 50),
+    Shape((512, 512), 64, 100),
+    Shape((512, 512, 512), 128, 64),
+    Shape((100,), 1, 25),
+    Shape((128,), 1, 500, mode="sample"),
+    Shape((256, 256), 1, 500, mode="sample"),
+    Shape((512, 512, 512), 1, 200, mode="sample"),
+]
+ROUNDS = 12
+TURN = 0.15  # seconds that a turn should last
+
+
+@dataclass
+class Result:
+    """Seconds of every step of every competitor on one shape."""
+
+    shape: Shape
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def median(self, name: str) -> float:
+        """Median seconds of a step."""
+        return statistics.median(self.seconds[name])
+
+    def spread(self, name: str) -> float:
+        """Distance of the quartiles as a share of the median."""
+        low, _, high = statistics.quantiles(self.seconds[name], n=4)
+        return (high - low) / self.median(name)
+
+    @property
+    def characters_per_second(self) -> float:
+        """The product's."""
+        return self.shape.n * self.shape.T / self.median("charrnn")
+
+    def times(self, prefix: str) -> float | None:
+        """How many times as fast as the faster of the peers whose name begins with `prefix` the product is."""
+        peers = [self.median(name) for name in self.seconds if name.startswith(prefix) and name != "charrnn"]
+        return min(peers) / self.median("charrnn") if peers else None
+
+    @property
+    def possible(self) -> float | None:
+        """What `times("PyTorch")` would be if the product did nothing but matrix products at the machine's rate."""
+        share, times = self.limit_share, self.times("PyTorch")
+        return times / share if share and times else None
+
+    @property
+    def limit_share(self) -> float | None:
+        """Share of the machine's own rate of matrix products that the training step reaches."""
+        if "limit" not in self.seconds or self.shape.mode != "train":
+            return None
+        rate = 2 * 2048**3 / self.median("limit")
+        return self.shape.multiplications / self.median("charrnn") / rate
+
+
+def installed(name: str) -> bool:
+    """Whether a competitor can take part here."""
+    module = {"PyTorch": "torch", "JAX": "jax"}.get(name.split(",")[0])
+    return module is None or importlib.util.find_spec(module) is not None
+
+
+def race(shape: Shape, names: Iterable[str] = tuple(COMPETITORS), rounds: int = ROUNDS) -> Result:
+    """All installed competitors on one shape. CheckFailed with its last line if one of them breaks."""
+    chosen = [
+        name
+        for name in names
+        if installed(name) and not (shape.mode == "sample" and name in ("JAX", "limit", "PyTorch, 2 threads"))
+    ]
+    command = [sys.executable, "-m", "charrnn.bench.competitors"]
+    processes = {
+        name: subprocess.Popen(
+            [*command, name, shape.dumps()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in chosen
+    }
+
+    def turn(name: str, steps: int) -> list[float]:
+        process = processes[name]
+        assert process.stdin and process.stdout and process.stderr
+        try:
+            print(steps, file=process.stdin, flush=True)
+            return [float(x) for x in json.loads(process.stdout.readline())]
+        except (BrokenPipeError, ValueError):
+            last = process.stderr.read().strip().splitlines()[-1:] or ["no message"]
+            raise CheckFailed(f"{name} on {shape.label}: {last[0]}") from None
+
+    result = Result(shape, {name: [] for name in chosen})
+    try:
+        steps = {}
+        for name in chosen:
+            turn(name, 3)  # compile, allocate, wake the threads
+            steps[name] = max(2, min(200, int(TURN / statistics.median(turn(name, 3)))))
+        for _ in range(rounds):
+            for name in chosen:
+                # The first step of a turn finds cold caches and threads asleep.
+                result.seconds[name] += turn(name, 1 + steps[name])[1:]
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.communicate()
+    return result

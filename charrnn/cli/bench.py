@@ -1,0 +1,153 @@
+"""`charrnn bench`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from charrnn.training.config import parse
+
+if TYPE_CHECKING:
+    from charrnn.bench.race import Result
+
+
+def bench(
+    hidden: Annotated[str, typer.Option(help="Width of each layer.", metavar="WIDTHS")] = "256,256",
+    batch_size: Annotated[int, typer.Option(min=1, help="Streams n.", metavar="INTEGER")] = 64,
+    seq_length: Annotated[int, typer.Option(min=1, help="Steps T.", metavar="INTEGER")] = 64,
+    symbols: Annotated[int, typer.Option(min=2, help="Symbols of the vocabulary.", metavar="INTEGER")] = 65,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; left out, all cores.", metavar="INTEGER")] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Race PyTorch and JAX, where installed, on the ten standard shapes.")
+    ] = False,
+    write: Annotated[
+        Path | None, typer.Option(help="With --peers: write the results into this Markdown file.", metavar="FILE")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure the speed of training for a shape of your own, or against peers."""
+    from charrnn.bench.competitors import COMPETITORS, Shape
+    from charrnn.bench.race import SHAPES, installed, race
+
+    if peers:
+        from tqdm import tqdm
+
+        results = [race(shape) for shape in tqdm(SHAPES, unit="shape", disable=None, leave=False)]
+        missing = sorted({name.split(",")[0] for name in COMPETITORS if not installed(name)})
+        if missing:
+            typer.echo(f"left out: {', '.join(missing)}; pip install 'charrnn[bench]' brings them", err=True)
+        if as_json:
+            print(json.dumps({"machine": _machine(), "shapes": [_plain(result) for result in results]}))
+        else:
+            _table(results)
+        if write is not None:
+            from charrnn.training.durable import atomic_write_bytes
+
+            atomic_write_bytes(write, _markdown(results, write).encode())
+        return
+
+    from charrnn.bench.breakdown import breakdown
+
+    shape = Shape(parse("hidden", hidden, "--hidden"), batch_size, seq_length, symbols)
+    result = race(shape, ("charrnn", "limit"))
+    parts = breakdown(shape, threads)
+    if as_json:
+        print(json.dumps({"machine": _machine(), **_plain(result), "seconds_by_kind": parts}))
+        return
+    print(f"{result.characters_per_second:,.0f} characters a second, {result.median('charrnn') * 1e3:.2f} ms an update")
+    print(f"{result.limit_share:.0%} of the machine's rate of matrix products (2048³ through the same BLAS)")
+    total = sum(parts.values())
+    for kind, seconds in parts.items():
+        print(f"{kind:<28}{seconds * 1e3:>10.3f} ms {seconds / total:>6.0%}")
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _rows(results: list[Result], mode: str) -> tuple[list[str], list[list[str]]]:
+    heads = ["hidden; n; T", "thousand characters/s", "spread", "× PyTorch", "× JAX", "× best"]
+    if mode == "train":
+        heads += ["share of limit", "× PyTorch at the limit"]
+    rows = []
+    for result in results:
+        if result.shape.mode != mode:
+            continue
+        ratios = [result.times(prefix) for prefix in ("PyTorch", "JAX", "")]
+        row = [
+            result.shape.label if mode == "train" else result.shape.label.split(";")[0],
+            f"{result.characters_per_second / 1e3:.1f}",
+            f"{result.spread('charrnn'):.0%}",
+            *map(_ratio, ratios),
+        ]
+        if mode == "train":
+            row += ["" if result.limit_share is None else f"{result.limit_share:.0%}", _ratio(result.possible)]
+        rows.append(row)
+    return heads, rows
+
+
+def _table(results: list[Result]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    for mode, title in (("train", "training"), ("sample", "sampling one stream")):
+        heads, rows = _rows(results, mode)
+        table = Table(title=title)
+        for head in heads:
+            table.add_column(head, justify="right")
+        for row in rows:
+            table.add_row(*row)
+        Console(highlight=False).print(table)
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    return {
+        "hidden": list(result.shape.hidden),
+        "batch_size": result.shape.n,
+        "seq_length": result.shape.T,
+        "mode": result.shape.mode,
+        "characters_per_second": result.characters_per_second,
+        "limit_share": result.limit_share,
+        "times_pytorch": result.times("PyTorch"),
+        "times_jax": result.times("JAX"),
+        "median_seconds": {name: result.median(name) for name in result.seconds},
+        "spread": {name: result.spread(name) for name in result.seconds},
+    }
+
+
+def _machine() -> dict[str, str]:
+    """Processor, cores, versions and date."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        model = f"{names['model name']} (family {names['cpu family']}, model {names['model']})"
+    except (OSError, KeyError):
+        pass
+    found = {"processor": model, "cores": str(os.cpu_count()), "python": platform.python_version()}
+    for package in ("numpy", "torch", "jax"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return {**found, "date": date.today().isoformat()}
+
+
+def _markdown(results: list[Result], path: Path) -> str:
+    """The measured part of the file replaced, and what stands before its first heading `## Measured` kept."""
+    text = path.read_text("utf-8") if path.exists() else "# Benchmarks\n\n"
+    before = text.split("## Measured", 1)[0]
+    lines = ["## Measured", "", "`make bench`; " + ", ".join(f"{k} {v}" for k, v in _machine().items()) + ".", ""]
+    for mode, title in (("train", "Training"), ("sample", "Sampling one stream")):
+        heads, rows = _rows(results, mode)
+        lines += [f"### {title}", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+        lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    return before + "\n".join(lines)
