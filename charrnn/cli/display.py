@@ -148,7 +148,7 @@ class Display:
         for name, score in scores.items():
             if score:
                 _say(
-                    f"{name:<10}{score['nats_per_char']:.4f} nats, {score['bits_per_char']:.4f} bits per character, "
+                    f"{name:<11}{score['nats_per_char']:.4f} nats, {score['bits_per_char']:.4f} bits per character, "
                     f"perplexity {score['perplexity']:.3f}"
                 )
         if not interrupted:

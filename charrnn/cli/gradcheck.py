@@ -25,6 +25,9 @@ def gradcheck(
     ckpt: Annotated[
         Path | None, typer.Option(help="Check the network of a checkpoint instead (400 weights of each array).")
     ] = None,
+    equations: Annotated[
+        bool, typer.Option("--equations", help="Check the document's equations one by one, as printed and as computed.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and batch.", metavar="INTEGER")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -42,6 +45,10 @@ def gradcheck(
     from charrnn import blas
 
     blas.configure()
+
+    if equations:
+        _equations(seed, as_json)
+        return
 
     from charrnn.inference.gradcheck import TOLERANCE, problem_of, small_problem
     from charrnn.inference.gradcheck import gradcheck as run
@@ -99,4 +106,25 @@ def _table(checks: list[Any], tolerance: dict[str, float]) -> None:
             for method in methods
         ]
         table.add_row(parameter, policy, *figures)
+    Console(highlight=False).print(table)
+
+
+def _equations(seed: int, as_json: bool) -> None:
+    from charrnn.inference.equations import equations
+
+    rows = equations(seed)
+    if as_json:
+        keys = ("section", "equation", "printed_error", "program_error", "note")
+        print(json.dumps({"equations": [{key: getattr(row, key) for key in keys} for row in rows]}, allow_nan=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(caption="relative error against complex-step differences, computed now")
+    for name in ("section", "equation", "as printed", "program", "note"):
+        table.add_column(name, justify="right" if name in ("as printed", "program") else "left")
+    for row in rows:
+        printed = "shapes do not fit" if row.printed_error is None else f"{row.printed_error:.1e}"
+        program = "" if row.program_error is None else f"{row.program_error:.1e}"
+        table.add_row(row.section, row.equation, printed, program, row.note)
     Console(highlight=False).print(table)

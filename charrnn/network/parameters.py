@@ -108,8 +108,9 @@ def initial(
     parameters = Parameters(architecture, dtype)
     for layer, h in enumerate(architecture.hidden, start=1):
         W_x, W_hh, _ = parameters.layer(layer)
-        # A one-hot input picks a single row, so its fan-in is 1; small values start more calmly.
-        _fill(W_x, 0.1 if layer == 1 else (1 / W_x.shape[0]) ** 0.5, rng, init)
+        # A one-hot input picks a single row of W_x: its fan-in is 1, whatever d is. With 0.1 in its place the state
+        # hardly hears the input at first, and a text's spelling is learnt three times later.
+        _fill(W_x, 1.0 if layer == 1 else (1 / W_x.shape[0]) ** 0.5, rng, init)
         if init == "orthogonal":
             for gate in range(0, W_hh.shape[1], h):
                 Q, R = np.linalg.qr(rng.standard_normal((h, h)))
