@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Annotated
 
 import typer
 
+from charrnn import __version__
 from charrnn.cli.bench import bench
 from charrnn.cli.evaluate import evaluate
 from charrnn.cli.gradcheck import gradcheck
@@ -14,11 +17,27 @@ from charrnn.cli.train import train
 from charrnn.errors import CharrnnError
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Train and use character-level recurrent language models.",
+    rich_markup_mode=None,  # plain help, in half the time
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def charrnn(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train and use character-level recurrent language models."""
+
+
 app.command()(train)
 app.command()(sample)
 app.command("eval")(evaluate)
@@ -29,10 +48,24 @@ app.command()(bench)
 def main() -> None:
     """Runs the command line; exits with the code of the error where there is one."""
     try:
-        app()
+        code = app(sys.argv[1:] or ["--help"], prog_name="charrnn", standalone_mode=False)
+        sys.stdout.flush()
     except CharrnnError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `charrnn sample | head`: nothing is wrong, and nobody listens.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except Exception as error:
+        # Typer's own exceptions about flags and arguments have no public base class; this is what they share.
+        if not hasattr(error, "format_message"):
+            raise
+        command = getattr(getattr(error, "ctx", None), "command_path", "charrnn")
+        message = " ".join(error.format_message().split()).rstrip(".")
+        print(f"error: {message}; {command} --help lists what there is", file=sys.stderr)
+        code = getattr(error, "exit_code", 2)
+    sys.exit(code)
