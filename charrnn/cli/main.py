@@ -12,6 +12,7 @@ from charrnn import __version__
 from charrnn.cli.bench import bench
 from charrnn.cli.evaluate import evaluate
 from charrnn.cli.gradcheck import gradcheck
+from charrnn.cli.inspect import inspect
 from charrnn.cli.sample import sample
 from charrnn.cli.train import train
 from charrnn.errors import CharrnnError
@@ -42,6 +43,7 @@ app.command()(train)
 app.command()(sample)
 app.command("eval")(evaluate)
 app.command()(gradcheck)
+app.command()(inspect)
 app.command()(bench)
 
 

@@ -271,6 +271,12 @@ class Stack:
             self._add_gradient(tape, i + 1, dZ_rows, dR_rows, gradient, fresh=True)
         return norms
 
+    def error_norms_by_lag(self, parameters: Parameters, tape: Tape, targets: Array, lags: int) -> Array:
+        """‖dZ_k‖ (lags, L) for the losses of the tape's last steps, those of `targets`: how far back they are felt."""
+        gradient = Parameters(self.architecture, self.dtype)
+        dH, _ = self._output_error(parameters, tape, targets, len(tape.ids) - len(targets), targets.size, gradient)
+        return self.backward_by_lag(parameters, tape, dH, lags, gradient)
+
     def _with_memories(self, dH: Array, tape: Tape, layer: int) -> Array:
         """dS (T, n, states·h) with dH in its first columns: dH itself, unless the cell carries more than H."""
         if self.cell.states == 1:

@@ -1,0 +1,84 @@
+"""`charrnn inspect`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def inspect(
+    text: Annotated[
+        str | None, typer.Argument(help="Text to measure on, or - for standard input; left out, the run's own.")
+    ] = None,
+    ckpt: Annotated[
+        Path | None, typer.Option(help="Checkpoint file or run directory; left out, the newest run.", metavar="PATH")
+    ] = None,
+    lags: Annotated[int, typer.Option(min=1, help="Steps to look back.", metavar="INTEGER")] = 100,
+    svg: Annotated[Path | None, typer.Option(help="Write the picture into this SVG file.", metavar="FILE")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title of the picture; left out, the checkpoint's path.", metavar="TEXT")
+    ] = None,
+    unknown: Annotated[str, typer.Option(help="Unknown characters: error, skip or replace.", metavar="NAME")] = "error",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show how far back the gradient of a model sees: its norm by lag, layer by layer.
+
+    The middle line is the error where it is made, at lag 0. A line that falls steeply below it is a vanishing gradient,
+    one that stays near it a healthy one, and one that climbs above it an exploding one.
+    """
+    from charrnn import blas
+
+    blas.configure()
+
+    from charrnn.errors import ConfigError
+    from charrnn.inference.inspection import inspect as measure
+    from charrnn.inference.inspection import picture
+    from charrnn.inference.inspection import svg as draw
+    from charrnn.text.corpus import encode_corpus
+    from charrnn.text.tokenizer import check_unknown
+    from charrnn.training.checkpoint import load, newest_run
+    from charrnn.training.durable import atomic_write_bytes
+    from charrnn.training.run import Run
+
+    check_unknown(unknown)
+    path = ckpt or newest_run()
+    checkpoint = load(path)
+    if text is not None:
+        sources = [text]
+    else:
+        sources = [str(name) for name in Run(path if path.is_dir() else path.parent).manifest()["corpus"]]
+        if "-" in sources:
+            raise ConfigError(
+                f"{path}: its text came from standard input; name a text, as in: charrnn inspect text.txt"
+            )
+    corpus = encode_corpus(sources, symbols=checkpoint.symbols, unknown=unknown)
+    # The end of a text is the part that was held out from training.
+    reports = measure(checkpoint.parameters, corpus.ids[-100_000:], lags)
+    if svg is not None:
+        atomic_write_bytes(svg, draw(reports, title if title is not None else f"gradient by lag: {path}").encode())
+    if as_json:
+        print(json.dumps({"layers": [vars(report) for report in reports]}, allow_nan=False))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(caption=f"memory: the lag at which the gradient falls below 1 % of that at lag 0, of {lags}")
+    for head in ("layer", "units", "spectral radius", "largest singular value", "saturated", "memory"):
+        table.add_column(head, justify="right")
+    for report in reports:
+        table.add_row(
+            str(report.layer),
+            str(report.units),
+            f"{report.spectral_radius:.3f}",
+            f"{report.largest_singular_value:.3f}",
+            f"{report.saturated:.1%}",
+            "more" if report.memory is None else str(report.memory),
+        )
+    Console(highlight=False).print(table)
+    for report in reports:
+        print(f"\nlayer {report.layer}: norm of dZ by lag, 1 is that at lag 0")
+        print("\n".join(picture(report)))

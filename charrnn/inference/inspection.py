@@ -1,0 +1,161 @@
+"""What a network's gradient sees: the vanishing and exploding gradient of a model on real text, measured.
+
+The error dZ_k of a loss k steps back (document §2.2; `Stack.backward_by_lag`) is followed lag by lag. Its norm, relative
+to that at lag 0, says how much of what a character was wrong about reaches k characters back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.errors import CorpusError
+from charrnn.network.buffers import Array
+from charrnn.network.cells import CELLS
+from charrnn.network.parameters import Parameters
+from charrnn.network.stack import Stack, zero_state
+
+LOSSES = 16  # steps whose losses are followed back
+STREAMS = 32  # places of the text that are looked at, side by side
+SEEN = 0.01  # the gradient's memory ends where its norm falls below this share of that at lag 0
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One recurrent layer.
+
+    spectral_radius: largest |eigenvalue| of W_hh, which governs growth over very many steps.
+    largest_singular_value: of W_hh, which bounds growth in one step.
+    saturated: share of units and steps where φ′ is below a tenth of its largest value.
+    norms: ‖dZ_k‖ / ‖dZ_0‖ for k = 0 … K.
+    memory: the first lag whose norm is below `SEEN`; None if there is none up to K.
+    """
+
+    layer: int
+    units: int
+    spectral_radius: float
+    largest_singular_value: float
+    saturated: float
+    norms: list[float]
+    memory: int | None
+
+
+def inspect(parameters: Parameters, ids: Array, lags: int = 100) -> list[LayerReport]:
+    """Reports of all layers, from the lowest, on the text (N,). CorpusError if it is too short for `lags`."""
+    steps = lags + LOSSES
+    pairs = len(ids) - 1
+    if pairs < steps:
+        raise CorpusError(f"the text has {len(ids):,} characters, and {lags} lags need {steps + 1}; lower --lags")
+    architecture = parameters.architecture
+    double = Parameters(architecture, np.float64, parameters.vector.astype(np.float64))
+    n = min(STREAMS, pairs // steps)
+    starts = np.linspace(0, pairs - steps, n).astype(int)
+    index = np.arange(steps)[:, None] + starts
+    inputs, targets = (ids[index + k].astype(np.intp) for k in (0, 1))
+    stack = Stack(architecture, np.float64)
+    tape = stack.forward(double, inputs, zero_state(double, n))
+    norms = stack.error_norms_by_lag(double, tape, targets[lags:], lags + 1)
+    reports = []
+    activation = CELLS[architecture.cell](architecture.activation).activation
+    for i, h in enumerate(architecture.hidden):
+        _, W_hh, _ = double.layer(i + 1)
+        H = np.ascontiguousarray(tape.S[i][1:, :, :h])
+        slope = activation.backward(np.ones_like(H), H, np.empty_like(H), np.empty_like(H))
+        largest = 0.25 if architecture.activation == "sigmoid" else 1.0
+        relative = norms[:, i] / (norms[0, i] or 1.0)
+        below = np.flatnonzero(relative < SEEN)
+        reports.append(
+            LayerReport(
+                layer=i + 1,
+                units=h,
+                spectral_radius=float(np.abs(np.linalg.eigvals(W_hh[:, :h])).max()),
+                largest_singular_value=float(np.linalg.norm(W_hh[:, :h], 2)),
+                saturated=float((slope < 0.1 * largest).mean()),
+                norms=[float(x) for x in relative],
+                memory=int(below[0]) if below.size else None,
+            )
+        )
+    return reports
+
+
+# One scale for every picture, so that networks can be compared by eye: 10⁻⁴ … 10⁴, 1 in the middle.
+DECADES = 4
+
+
+def picture(report: LayerReport, width: int = 76) -> list[str]:
+    """The norms by lag as a column chart for a terminal: as much at the middle line as at lag 0, less below it."""
+    norms = np.asarray(report.norms)
+    width = min(width, len(norms))
+    columns = np.array_split(norms, width)
+    levels = []
+    for column in columns:
+        value = float(np.exp(np.mean(np.log(np.maximum(column, 1e-300)))))
+        levels.append(min(max(float(np.log10(value)), -DECADES), DECADES))
+    lines = []
+    for row in range(DECADES - 1, -DECADES - 1, -1):  # each row is the decade from 10^row to 10^(row+1)
+        cells = ""
+        for level in levels:
+            eighths = (
+                round(8 * min(max(level - row, 0.0), 1.0))
+                if row >= 0
+                else round(8 * min(max(row + 1 - level, 0.0), 1.0))
+            )
+            if row >= 0:
+                cells += " ▁▂▃▄▅▆▇█"[eighths]
+            else:
+                cells += " ▔▔▀▀▀███"[eighths]
+        lines.append(f"{'10^' + format(row + 1 if row >= 0 else row, '+d'):>6} │{cells}")
+        if row == 0:
+            lines.append(f"{'1':>6} ┼" + "─" * width)
+    lines.append(" " * 8 + "lag 0" + f"{len(norms) - 1}".rjust(width - 5))
+    return lines
+
+
+COLOURS = ("#1b6ca8", "#c8553d", "#4b8b3b", "#8a5ea8", "#b8860b", "#2a9d8f")
+
+
+def svg(reports: list[LayerReport], title: str) -> str:
+    """The norms by lag of all layers as an SVG picture, on the same scale for every network."""
+    width, height, left, right, top, bottom = 720, 420, 64, 120, 48, 56
+    lags = len(reports[0].norms) - 1
+
+    def x(lag: float) -> float:
+        return left + (width - left - right) * lag / max(lags, 1)
+
+    def y(value: float) -> float:
+        level = min(max(float(np.log10(max(value, 1e-300))), -DECADES), DECADES)
+        return top + (height - top - bottom) * (DECADES - level) / (2 * DECADES)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        f'<text x="{left}" y="26" font-size="15">{_escape(title)}</text>',
+    ]
+    for decade in range(-DECADES, DECADES + 1):
+        at = y(10.0**decade)
+        label = "1" if decade == 0 else f'10<tspan dy="-5" font-size="9">{str(decade).replace("-", "−")}</tspan>'
+        colour = "#444" if decade == 0 else "#ddd"
+        parts.append(f'<line x1="{left}" x2="{width - right}" y1="{at:.1f}" y2="{at:.1f}" stroke="{colour}"/>')
+        parts.append(f'<text x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">{label}</text>')
+    at = y(SEEN)
+    parts.append(
+        f'<line x1="{left}" x2="{width - right}" y1="{at:.1f}" y2="{at:.1f}" stroke="#888" stroke-dasharray="5 4"/>'
+        f'<text x="{width - right + 6}" y="{at + 4:.1f}" fill="#666">1 %: unseen</text>'
+    )
+    for lag in sorted({round(lags * i / 5) for i in range(6)}):
+        parts.append(f'<text x="{x(lag):.1f}" y="{height - bottom + 20}" text-anchor="middle">{lag}</text>')
+    parts.append(
+        f'<text x="{(left + width - right) / 2:.0f}" y="{height - 14}" text-anchor="middle">'
+        "lag: characters back from the one that was predicted</text>"
+    )
+    for report, colour in zip(reports, COLOURS * len(reports), strict=False):
+        points = " ".join(f"{x(k):.1f},{y(v):.1f}" for k, v in enumerate(report.norms))
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
+        line = top + 18 * report.layer - 6
+        parts.append(f'<text x="{width - right + 6}" y="{line}" fill="{colour}">layer {report.layer}</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,89 @@
+"""What `inspect` says about a network against what the equations say."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from charrnn.errors import CorpusError
+from charrnn.inference.inspection import inspect, picture, svg
+from charrnn.network.parameters import Architecture, Parameters, initial
+
+IDS = np.random.default_rng(0).integers(0, 7, 4000)
+
+
+def network(gain: float, activation: str = "identity", hidden: tuple[int, ...] = (16,)) -> Parameters:
+    parameters = initial(Architecture(7, hidden, activation), np.random.default_rng(0), np.float64)
+    for layer in range(1, len(hidden) + 1):
+        W_x, W_hh, _ = parameters.layer(layer)
+        W_hh *= gain
+        if layer == 1:
+            W_x *= 0.01
+    return parameters
+
+
+@pytest.mark.parametrize("gain", [0.8, 1.0, 1.1])
+def test_in_a_linear_network_the_error_grows_by_the_gain_of_an_orthogonal_matrix_at_every_lag(gain: float) -> None:
+    (report,) = inspect(network(gain), IDS, lags=40)
+    np.testing.assert_allclose(report.norms, gain ** np.arange(41), rtol=1e-9)
+    np.testing.assert_allclose([report.spectral_radius, report.largest_singular_value], gain, rtol=1e-9)
+    # The first lag with gain^k < 1 %.
+    assert report.memory == (int(np.ceil(np.log(0.01) / np.log(0.8))) if gain == 0.8 else None)
+
+
+def test_error_norms_by_lag_are_those_of_each_loss_followed_back_alone() -> None:
+    parameters, lags = network(1.0, "tanh", (5,)), 6
+    W_x, W_hh, b = parameters.layer(1)
+    W_ha, b_a = parameters.output()
+    steps = lags + 16
+    starts = np.linspace(0, len(IDS) - 1 - steps, 32).astype(int)
+    squares = np.zeros(lags + 1)
+    for start in starts:
+        H = [np.zeros(5)]
+        for i in IDS[start : start + steps]:
+            H.append(np.tanh(W_x[i] + H[-1] @ W_hh + b))
+        totals = np.zeros((lags + 1, steps, 5))
+        for t in range(lags, steps):
+            Z = H[t + 1] @ W_ha + b_a
+            error = (np.exp(Z) / np.exp(Z).sum() - np.eye(7)[IDS[start + t + 1]]) @ W_ha.T
+            for k in range(lags + 1):
+                error = error * (1 - H[t + 1 - k] ** 2)
+                totals[k, t - k] += error
+                error = error @ W_hh.T
+        squares += (totals**2).sum(axis=(1, 2))
+    (report,) = inspect(parameters, IDS, lags)
+    np.testing.assert_allclose(report.norms, np.sqrt(squares / squares[0]), rtol=1e-9)
+
+
+def test_saturated_units_are_counted() -> None:
+    parameters = network(0.0, "tanh", (10,))
+    parameters.vector[...] = 0
+    parameters["b_h1"][:3] = 5.0
+    assert inspect(parameters, IDS, 5)[0].saturated == pytest.approx(0.3)
+
+
+def test_the_pictures_of_a_vanishing_a_healthy_and_an_exploding_network_differ() -> None:
+    drawn = {gain: picture(inspect(network(gain), IDS, 60)[0]) for gain in (0.8, 1.0, 1.2)}
+    middle = next(i for i, line in enumerate(drawn[1.0]) if "┼" in line)
+
+    def ink(lines: list[str]) -> tuple[int, int]:
+        above, below = lines[:middle], lines[middle + 1 : -1]
+        return tuple(sum(c in "▁▂▃▄▅▆▇█▔▀" for line in part for c in line) for part in (above, below))  # type: ignore[return-value]
+
+    assert ink(drawn[1.0]) == (0, 0)
+    assert ink(drawn[0.8])[0] == 0 and ink(drawn[0.8])[1] > 100
+    assert ink(drawn[1.2])[0] > 100 and ink(drawn[1.2])[1] == 0
+
+
+def test_the_svg_is_well_formed_with_a_line_for_every_layer() -> None:
+    reports = inspect(network(0.9, "tanh", (6, 4)), IDS, 20)
+    root = ElementTree.fromstring(svg(reports, "a < b & c"))
+    assert len(root.findall(".//{*}polyline")) == 2
+    assert any(text.text == "a < b & c" for text in root.findall(".//{*}text"))
+
+
+def test_a_text_too_short_for_the_lags_is_refused() -> None:
+    with pytest.raises(CorpusError, match="--lags"):
+        inspect(network(1.0), IDS[:50], 100)
