@@ -1,7 +1,7 @@
 """What a network's gradient sees: the vanishing and exploding gradient of a model on real text, measured.
 
-The error dZ_k of a loss k steps back (document §2.2; `Stack.backward_by_lag`) is followed lag by lag. Its norm, relative
-to that at lag 0, says how much of what a character was wrong about reaches k characters back.
+The error dZ_k of a loss k steps back (document §2.2; `Stack.backward_by_lag`) is followed lag by lag. Its norm,
+relative to that at lag 0, says how much of what was wrong about a character reaches k characters back.
 """
 
 from __future__ import annotations
@@ -57,12 +57,9 @@ def inspect(parameters: Parameters, ids: Array, lags: int = 100) -> list[LayerRe
     tape = stack.forward(double, inputs, zero_state(double, n))
     norms = stack.error_norms_by_lag(double, tape, targets[lags:], lags + 1)
     reports = []
-    activation = CELLS[architecture.cell](architecture.activation).activation
+    cell = CELLS[architecture.cell](architecture.activation)
     for i, h in enumerate(architecture.hidden):
         _, W_hh, _ = double.layer(i + 1)
-        H = np.ascontiguousarray(tape.S[i][1:, :, :h])
-        slope = activation.backward(np.ones_like(H), H, np.empty_like(H), np.empty_like(H))
-        largest = 0.25 if architecture.activation == "sigmoid" else 1.0
         relative = norms[:, i] / (norms[0, i] or 1.0)
         below = np.flatnonzero(relative < SEEN)
         reports.append(
@@ -71,7 +68,7 @@ def inspect(parameters: Parameters, ids: Array, lags: int = 100) -> list[LayerRe
                 units=h,
                 spectral_radius=float(np.abs(np.linalg.eigvals(W_hh[:, :h])).max()),
                 largest_singular_value=float(np.linalg.norm(W_hh[:, :h], 2)),
-                saturated=float((slope < 0.1 * largest).mean()),
+                saturated=cell.saturated(tape.S[i][1:]),
                 norms=[float(x) for x in relative],
                 memory=int(below[0]) if below.size else None,
             )
@@ -93,19 +90,12 @@ def picture(report: LayerReport, width: int = 76) -> list[str]:
         value = float(np.exp(np.mean(np.log(np.maximum(column, 1e-300)))))
         levels.append(min(max(float(np.log10(value)), -DECADES), DECADES))
     lines = []
-    for row in range(DECADES - 1, -DECADES - 1, -1):  # each row is the decade from 10^row to 10^(row+1)
-        cells = ""
-        for level in levels:
-            eighths = (
-                round(8 * min(max(level - row, 0.0), 1.0))
-                if row >= 0
-                else round(8 * min(max(row + 1 - level, 0.0), 1.0))
-            )
-            if row >= 0:
-                cells += " ▁▂▃▄▅▆▇█"[eighths]
-            else:
-                cells += " ▔▔▀▀▀███"[eighths]
-        lines.append(f"{'10^' + format(row + 1 if row >= 0 else row, '+d'):>6} │{cells}")
+    for row in range(DECADES - 1, -DECADES - 1, -1):  # a row is the decade from 10^row to 10^(row+1)
+        if row >= 0:
+            cells = [" ▁▂▃▄▅▆▇█"[round(8 * min(max(level - row, 0.0), 1.0))] for level in levels]
+        else:
+            cells = [" ▔▔▀▀▀███"[round(8 * min(max(row + 1 - level, 0.0), 1.0))] for level in levels]
+        lines.append(f"{'10^' + format(row + 1 if row >= 0 else row, '+d'):>6} │{''.join(cells)}")
         if row == 0:
             lines.append(f"{'1':>6} ┼" + "─" * width)
     lines.append(" " * 8 + "lag 0" + f"{len(norms) - 1}".rjust(width - 5))
@@ -128,7 +118,8 @@ def svg(reports: list[LayerReport], title: str) -> str:
         return top + (height - top - bottom) * (DECADES - level) / (2 * DECADES)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="13">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
         f'<text x="{left}" y="26" font-size="15">{_escape(title)}</text>',
     ]

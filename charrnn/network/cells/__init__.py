@@ -41,6 +41,9 @@ class Cell(Protocol):
     def backward_one_lag(self, dS: Array, Z: Array, S: Array, buffers: Buffers) -> tuple[Array, Array]:
         """dZ and dR of every step from its own dS alone: `backward` with all gains zero, at once; may overwrite dS."""
 
+    def saturated(self, S: Array) -> float:
+        """The share of the units and steps of S (T, n, states·h) through which hardly any error passes."""
+
 
 CELLS: dict[str, Callable[[str], Cell]] = {
     "rnn": RNN,

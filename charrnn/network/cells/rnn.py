@@ -70,3 +70,10 @@ class RNN:
         """dZ_t = dH_t ⊙ φ′(Z_t) for all t, in place of dH."""
         self.activation.backward(dS, S[1:], dS, np.empty_like(dS))
         return dS, dS
+
+    def saturated(self, S: Array) -> float:
+        """The share of units and steps where φ′ is below a tenth of its largest value."""
+        H = np.array(S)
+        slope = self.activation.backward(np.ones_like(H), H, np.empty_like(H), np.empty_like(H))
+        largest = 0.25 if self.activation.name == "sigmoid" else 1.0
+        return float((slope < 0.1 * largest).mean())
