@@ -13,7 +13,7 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check test-torch gradcheck bench format clean
+.PHONY: help demo test check test-torch gradcheck bench experiments format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ gradcheck: $(VENV)/.product ## compare every gradient with complex-step and cent
 
 bench: $(VENV)/.bench ## race charrnn against PyTorch and JAX (installs them), into docs/benchmarks.md
 	$(bin)/charrnn bench --peers --write docs/benchmarks.md
+
+experiments: $(VENV)/.product data/pydoc-topics.txt ## run the experiments on truncation again, into docs/experiments.md
+	for name in influence recall regularisation pictures; do \
+	    $(bin)/charrnn experiment $$name --write docs/experiments.md || exit; done
 
 format: $(VENV)/.dev ## format the code, and mend what the linter can mend
 	$(bin)/ruff format .

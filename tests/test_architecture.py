@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "inference": {"errors", "text", "network"},
     "training": {"errors", "blas", "text", "network", "inference"},
     "bench": {"errors", "blas", "text", "network", "inference", "training"},
-    "cli": {"errors", "blas", "bench", "text", "network", "inference", "training"},
+    "experiments": {"errors", "text", "network", "inference", "training"},
+    "cli": {"errors", "blas", "bench", "experiments", "text", "network", "inference", "training"},
     "__main__": {"cli"},
 }
 

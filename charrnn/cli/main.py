@@ -11,6 +11,7 @@ import typer
 from charrnn import __version__
 from charrnn.cli.bench import bench
 from charrnn.cli.evaluate import evaluate
+from charrnn.cli.experiment import experiment
 from charrnn.cli.gradcheck import gradcheck
 from charrnn.cli.inspect import inspect
 from charrnn.cli.sample import sample
@@ -45,6 +46,7 @@ app.command("eval")(evaluate)
 app.command()(gradcheck)
 app.command()(inspect)
 app.command()(bench)
+app.command()(experiment)
 
 
 def main() -> None:

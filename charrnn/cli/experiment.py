@@ -1,0 +1,65 @@
+"""`charrnn experiment`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from charrnn.errors import ConfigError
+
+NAMES = ("influence", "recall", "regularisation", "pictures")
+
+
+def experiment(
+    name: Annotated[str, typer.Argument(help="influence, recall, regularisation or pictures.")],
+    corpus: Annotated[Path, typer.Option(help="Text of regularisation and pictures.", metavar="PATH")] = Path(
+        "data/pydoc-topics.txt"
+    ),
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Put the table into this Markdown file; pictures go beside it.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Run one of the experiments on truncation again; each takes minutes, and is seeded."""
+    if name not in NAMES:
+        raise ConfigError(f"experiment {name}: must be one of {', '.join(NAMES)}")
+    if name == "pictures" and write is None:
+        raise ConfigError("pictures: name the Markdown file beside which they go, as in --write docs/experiments.md")
+
+    from charrnn import blas
+
+    blas.configure(1)
+
+    from charrnn.training.durable import atomic_write_bytes
+
+    if name == "pictures":
+        from charrnn.experiments.pictures import GAINS, network_reports
+        from charrnn.inference.inspection import svg
+
+        assert write is not None
+        for label, gain in GAINS.items():
+            path = write.parent / f"gradient-{label}.svg"
+            atomic_write_bytes(path, svg(network_reports(corpus, gain), "gradient by lag").encode())
+            print(path)
+        return
+
+    from tqdm import tqdm
+
+    from charrnn.experiments import influence, recall, regularisation
+
+    if name == "regularisation":
+        with tqdm(total=2 * len(regularisation.TAUS), unit="run", disable=None, leave=False) as bar:
+            result = regularisation.experiment(corpus, done=bar.update)
+    else:
+        result = influence.experiment() if name == "influence" else recall.experiment()
+    print(result.markdown(), end="")
+    if write is not None:
+        text = write.read_text("utf-8") if write.exists() else ""
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+        block = f"{begin}\n{result.markdown()}\n{end}"
+        pattern = re.escape(begin) + ".*?" + re.escape(end)
+        text = re.sub(pattern, lambda _: block, text, flags=re.S) if begin in text else text + block
+        atomic_write_bytes(write, text.encode())
