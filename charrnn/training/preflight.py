@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 from charrnn.network.output import block_rows
 from charrnn.network.stack import segment_length
@@ -11,36 +12,43 @@ from charrnn.training.optimizers import OPTIMIZERS
 
 
 def memory_bytes(trainer: Trainer) -> int:
-    """Bytes that training needs for its weights, gradient, optimiser and the buffers of forward and backward pass.
+    """Bytes that training needs for weights, gradient, optimiser, and the buffers of forward and backward pass.
 
-    Per step, sequence and unit: Z, H and, at the widest layer, dH (twice) and φ′. Random truncation: its mean window.
+    A formula, within a tenth of what is measured (tests/test_preflight.py). For random truncation it is that of the
+    mean window. The text itself, and the interpreter with its libraries (about 40 MB), come on top.
     """
-    config, streams = trainer.config, trainer.streams
-    n, T, hidden = streams.batch_size, streams.seq_length, config.hidden
-    size = trainer.parameters.vector.itemsize
-    steps = T
-    if config.truncation == "random":
-        steps = T + (config.tau or 1) - 1
-    elif config.truncation != "full":
-        steps = T + min((config.tau or 1) - 1, streams.length)
-    k = segment_length(steps) if config.truncation != "sliding" else steps
-    kept = k if config.recompute else steps
-    states = trainer.stack.cell.states
-    gates = trainer.stack.cell.gates
-    rows, kept_rows = k * n, kept * n
-    total = (3 + OPTIMIZERS[config.optimizer][1]) * trainer.parameters.vector.size * size
-    total += kept_rows * sum(hidden) * (gates + states) * size  # Z, S
+    config, streams, cell = trainer.config, trainer.streams, trainer.stack.cell
+    n, hidden, symbols = streams.batch_size, config.hidden, trainer.architecture.symbols
+    size, P = trainer.parameters.vector.itemsize, trainer.parameters.vector.size
+    tau = config.tau or 1
+    T = streams.seq_length
+    if config.truncation == "random" or config.truncation != "full":
+        T = min(T + tau - 1, streams.length)
+    k = segment_length(T) if config.truncation != "sliding" else T
+    segments = -(-T // k)
+    gates, states = cell.gates, cell.states
+    widest, deep = max(hidden), len(hidden) > 1
+    total_h = sum(hidden)
+    joint = max([hidden[0], *(below + h for below, h in pairwise(hidden))])
+
+    kept = (1 if config.recompute else segments) * (k + 1) * n * states * total_h  # S of every layer
+    if cell.keeps_Z:
+        kept += (1 if config.recompute else segments) * k * n * gates * total_h
     if config.dropout:
-        total += 2 * kept_rows * sum(hidden) * size  # masks, and H after them
-    backward = rows * (max(hidden) + hidden[-1] + (max(hidden) if len(hidden) > 1 else 0))  # φ′ and dH
+        kept += (1 if config.recompute else segments) * k * n * total_h
+    between = segments * n * states * total_h if segments > 1 else 0  # the states that segments begin with
+    shared = k * n * (2 * gates * widest + widest)  # Z by rows and by steps, H by rows
+    shared += k * n * (2 * widest + gates * widest + joint)  # dH by rows and by steps, dZ by rows, [X H_{t-1}]
+    shared += k * n * max(hidden[0] * gates, symbols if deep else 0)  # rows of dZ_1, sorted by symbol
+    shared += 3 * n * widest
     if config.truncation == "sliding":
-        backward += rows * (2 * sum(hidden) + max(hidden) + sum(hidden))  # E_k, E_{k-1}, handed, their sum
-    total += backward * size
-    symbols = trainer.architecture.symbols
-    total += min(rows, block_rows(symbols)) * symbols * size  # A
-    if config.recompute:
-        total += (steps // k) * n * sum(hidden) * states * size
-    return total
+        shared += k * n * states * (total_h + 2 * total_h + 2 * widest) + k * n * gates * total_h
+    logits = min(k * n, block_rows(symbols)) * symbols
+    weights = (2 + OPTIMIZERS[config.optimizer][1] + trainer.stack.workers - 1) * P
+    products = max(h * h for h in hidden) if segments > 1 else widest * widest  # a transposed W_hh
+    table = 2 * symbols * hidden[0] * gates  # W_xh + b, and its transpose
+    ids = 2 * T * n * 8 + 6 * k * n * 8  # inputs and targets; their order by symbol
+    return size * (kept + between + shared + logits + weights + products + table) + ids + P
 
 
 def seconds_per_step(trainer: Trainer) -> float:
