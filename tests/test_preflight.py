@@ -37,9 +37,9 @@ def test_the_memory_that_is_announced_is_within_a_tenth_of_what_is_used(options:
     streams = Streams(ids, config.batch_size, config.seq_length)
     tracemalloc.start()
     trainer = Trainer(config, 65, streams, workers)
-    tracemalloc.reset_peak()  # of the starting weights, which are drawn in double precision
-    for _ in range(2):
-        trainer.update()
+    trainer.update()
+    tracemalloc.reset_peak()  # of starting weights drawn in double precision, and of buffers that grew once
+    trainer.update()
     used = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert memory_bytes(trainer) == pytest.approx(used, rel=0.1)

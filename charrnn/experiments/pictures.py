@@ -14,10 +14,10 @@ GAINS = {"vanishing": 0.8, "healthy": 1.0, "exploding": 1.08}
 
 
 def network_reports(corpus: Path, gain: float) -> list[LayerReport]:
-    """Two tanh layers whose input weights are small, so that no unit saturates, on the corpus."""
+    """Two tanh layers on the corpus; their input weights are tiny, so that no unit saturates however large W_hh is."""
     encoded = encode_corpus([str(corpus)])
     parameters = initial(Architecture(len(encoded.symbols), (64, 64)), np.random.default_rng(1), np.float64)
-    parameters["W_xh1"][...] *= 0.001
+    parameters["W_xh1"][...] *= 1e-7
     for layer in (1, 2):
         parameters.layer(layer)[1][...] *= gain
     return inspect(parameters, encoded.ids[-100_000:], lags=100)
