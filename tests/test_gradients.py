@@ -7,6 +7,9 @@ from charrnn.network.parallel import ParallelStack
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, zero_state
 from charrnn.network.truncation import Policy, Truncation
+from charrnn.text.batches import Streams
+from charrnn.training.config import TrainConfig
+from charrnn.training.loop import Trainer
 
 T, n, d = 7, 3, 5
 STACKS = [(4,), (4, 3), (3, 5, 2)]
@@ -34,7 +37,7 @@ def naive_losses(p, ids, targets, H0, replace=None):
             H[i] = X = phi(X @ W_x + H[i] @ W_hh + b)
         W_ha, b_a = p.output()
         Z = X @ W_ha + b_a
-        losses.append((np.log(np.exp(Z).sum(1)) - Z[np.arange(n), targets[t]]).sum())
+        losses.append((np.log(np.exp(Z).sum(1)) - Z[np.arange(len(Z)), targets[t]]).sum())
         trace.append([h.real.copy() for h in H])
     return np.array(losses), trace
 
@@ -180,6 +183,64 @@ def test_random_gradient_is_the_full_one_on_the_mean_over_all_cut_patterns(hidde
         mass += probability
     assert abs(mass - 1) < 1e-12
     assert close(mean, full)
+
+
+@pytest.mark.parametrize("cut", ["constant", "polynomial"])
+def test_random_gains_are_zero_at_a_cut_and_the_inverse_of_staying_uncut_elsewhere(cut):
+    policy = Policy("random", 200, 5, cut)
+    gains = policy.window(0, 1000, [3]).gains
+    assert len(gains) >= 200 and gains[0] == 0
+    since = 1  # a window begins right after a cut
+    for gain in gains[1:]:
+        if gain:
+            assert gain == 1 / (1 - policy.cut_probability(since))
+            since += 1
+        else:
+            since = 1
+    assert 20 < (gains == 0).sum() < 80
+
+
+@pytest.mark.parametrize("cut", ["constant", "polynomial"])
+def test_random_windows_end_at_a_cut_at_or_after_the_sequence_length(cut):
+    policy = Policy("random", 10, 6, cut)
+    lengths = [len(policy.window(0, 10_000, [seed]).gains) for seed in range(2000)]
+    assert min(lengths) == 10
+    if cut == "constant":  # memoryless: the mean overshoot is τ − 1
+        assert abs(np.mean(lengths) - (10 + 6 - 1)) < 0.5
+
+
+@pytest.mark.parametrize("options", [("sliding", 4), ("sliding", 9), ("fixed", 7), ("fixed", 3), ("full", None)])
+def test_training_gives_each_window_of_a_stream_the_gradient_of_its_own_truncation(options):
+    name, tau = options
+    steps, width = 5, 2
+    ids = np.random.default_rng(5).integers(0, d, 2 * 20 + 1)
+    config = TrainConfig(
+        hidden=(4, 3),
+        seq_length=steps,
+        batch_size=width,
+        truncation=name,
+        tau=tau,
+        dtype="float64",
+        learning_rate=1e-30,
+        grad_clip=0,
+        max_steps=99,
+    )
+    trainer = Trainer(config, d, Streams(ids, width, steps))
+    inputs, targets = trainer.streams.read(0, 0, 20)
+    zero = zero_state(trainer.parameters, width)
+    p, reference = trainer.parameters, [zero, *naive_losses(trainer.parameters, inputs, targets, zero)[1]]
+    for start in range(0, 20, steps):
+        trainer.update()
+
+        def objective(q, start=start):
+            total = 0
+            for t in range(start, start + steps):
+                first = {"full": start, "fixed": t - t % (tau or 1), "sliding": max(t - (tau or 1) + 1, 0)}[name]
+                part = slice(first, t + 1)
+                total += naive_losses(q, inputs[part], targets[part], reference[first])[0][-1]
+            return total / (steps * width)
+
+        assert close(trainer.gradient.vector, naive_gradient(p, objective))
 
 
 @pytest.mark.parametrize("alpha", [4.0, 6.0])

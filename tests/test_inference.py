@@ -63,6 +63,17 @@ def test_many_streams_predict_each_character_once_and_agree_when_warmed_up_from_
         assert abs(score.nats_per_char - exact.nats_per_char) < 1e-3 * np.log(2)
 
 
+def test_each_part_is_scored_after_its_own_warm_up_and_the_first_from_nothing() -> None:
+    parameters, ids, warmup = network(), IDS[:101], 7
+    nats = 0.0
+    for start in range(0, 100, 25):
+        before = min(warmup, start)
+        A = naive_A(parameters, ids[start - before : start + 25])[before:]
+        nats -= np.log(A[np.arange(25), ids[start + 1 : start + 26]]).sum()
+    score = evaluate(parameters, ids, streams=4, warmup=warmup)
+    np.testing.assert_allclose(score.nats_per_char, nats / 100, rtol=1e-12)
+
+
 def test_streams_equal_exact_for_a_network_that_forgets_at_once() -> None:
     parameters = network()
     for layer in (1, 2):
