@@ -19,18 +19,18 @@ KERNEL = "OPENBLAS_CORETYPE"
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
 
-# Multiplications in one step's recurrent product, n·h². Below the first, one thread is the fastest; between them
-# several BLAS threads in each product are; from the second on, workers that share the batch.
-BLAS_THREADS_FROM = 1_000_000
-WORKERS_FROM = 2_000_000
+# Multiplications in one step's recurrent product, n·h², from which on several workers are faster than one. Below it
+# a step is so short that handing Python's lock to and fro costs more than the second core gains.
+WORKERS_FROM = 500_000
 
 
 def plan(threads: int, n: int, h: int) -> tuple[int, int]:
     """How `threads` are best used for n sequences through a layer of h units: workers, and BLAS threads in each."""
-    work = n * h * h
-    if threads > 1 and n >= 2 * threads and work >= WORKERS_FROM:
+    if n * h * h < WORKERS_FROM:
+        return 1, 1
+    if n >= 2 * threads:
         return threads, 1
-    return 1, threads if work >= BLAS_THREADS_FROM else 1
+    return 1, threads  # few sequences, too wide for one core
 
 
 def configure(threads: int | None = None, n: int = 1, h: int = 1) -> int:

@@ -179,7 +179,7 @@ def gemm(shape: Shape) -> Run:
     """The machine's limit: a 2048³ float32 product through NumPy's BLAS, on all cores."""
     from charrnn import blas
 
-    blas.configure(n=10**6, h=1)  # one product, all threads
+    blas.configure(n=1, h=10**6)  # one product, all threads
     import numpy as np
 
     A = np.random.default_rng(0).random((2048, 2048), np.float32)

@@ -52,7 +52,9 @@ class Result:
 
     def times(self, prefix: str) -> float | None:
         """How many times as fast as the faster of the peers whose name begins with `prefix` the product is."""
-        peers = [self.median(name) for name in self.seconds if name.startswith(prefix) and name != "charrnn"]
+        peers = [
+            self.median(name) for name in self.seconds if name.startswith(prefix) and name not in ("charrnn", "limit")
+        ]
         return min(peers) / self.median("charrnn") if peers else None
 
     @property

@@ -1,8 +1,8 @@
 """One network on several cores: each worker takes a share of the batch through its whole forward and backward pass.
 
 A worker's steps are small products on its own core, with nothing to wait for, and what is no product (φ, copies, sums)
-runs on all cores too. Measured (docs/benchmarks.md) this is faster than several BLAS threads in each product, except
-for small networks, where Python's own lock is in the way: `charrnn.blas.plan` chooses.
+runs on all cores too. Measured (docs/benchmarks.md) this is at least as fast as several BLAS threads in each product;
+for the smallest networks one worker is the fastest: `charrnn.blas.plan` chooses.
 """
 
 from __future__ import annotations
