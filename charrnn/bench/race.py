@@ -25,8 +25,11 @@ SHAPES = [
     Shape((256, 256), 1, 500, mode="sample"),
     Shape((512, 512, 512), 1, 200, mode="sample"),
 ]
-ROUNDS = 12
-TURN = 0.15  # seconds that a turn should last
+ROUNDS = 6
+TURN = 0.5  # seconds that the counted part of a turn should last
+# Seconds before it that are not counted: after its pause a process finds caches cold, its threads asleep and, for the
+# first tenth of a second, often on one core; the threads of the one before it may still be spinning on the other.
+WARM = 0.3
 
 
 @dataclass
@@ -109,14 +112,14 @@ def race(shape: Shape, names: Iterable[str] = tuple(COMPETITORS), rounds: int = 
 
     result = Result(shape, {name: [] for name in chosen})
     try:
-        steps = {}
+        warm, steps = {}, {}
         for name in chosen:
             turn(name, 3)  # compile, allocate, wake the threads
-            steps[name] = max(2, min(200, int(TURN / statistics.median(turn(name, 3)))))
+            step = statistics.median(turn(name, 3))
+            warm[name], steps[name] = 1 + int(WARM / step), max(2, min(500, int(TURN / step)))
         for _ in range(rounds):
             for name in chosen:
-                # The first step of a turn finds cold caches and threads asleep.
-                result.seconds[name] += turn(name, 1 + steps[name])[1:]
+                result.seconds[name] += turn(name, warm[name] + steps[name])[warm[name] :]
     finally:
         for process in processes.values():
             process.kill()

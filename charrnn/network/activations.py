@@ -1,4 +1,4 @@
-"""φ and its derivative: the activation functions, each with the backward step in terms of H = φ(Z).
+"""φ and φ′: the activation functions, and their derivatives written in terms of H = φ(Z).
 
 Every φ is written so that it is analytic where it is smooth: a complex Z gives the derivative by complex step.
 """
@@ -15,33 +15,30 @@ from charrnn.network.buffers import Array
 
 @dataclass(frozen=True)
 class Activation:
-    """phi(Z, out): H = φ(Z). backward(dH, H, out, scratch): dZ = dH ⊙ φ′(Z). All arrays are of one shape.
-
-    `out` may be Z in the one and dH in the other; `scratch` is overwritten.
-    """
+    """phi(Z, out): H = φ(Z). dphi(H, out): φ′(Z), from H. Arrays of one shape; `steepest` is the largest φ′."""
 
     name: str
     phi: Callable[[Array, Array], Array]
-    backward: Callable[[Array, Array, Array, Array], Array]
-    smooth: bool = True
+    dphi: Callable[[Array, Array], Array]
+    steepest: float = 1.0
 
 
 def _tanh(Z: Array, out: Array) -> Array:
     return np.tanh(Z, out=out)
 
 
-def _tanh_backward(dH: Array, H: Array, out: Array, scratch: Array) -> Array:
-    np.multiply(H, H, out=scratch)
-    np.multiply(scratch, dH, out=scratch)
-    return np.subtract(dH, scratch, out=out)  # dH ⊙ (1 − H²)
+def _dtanh(H: Array, out: Array) -> Array:
+    np.multiply(H, H, out=out)
+    return np.subtract(1, out, out=out)  # 1 − H²
 
 
 def _relu(Z: Array, out: Array) -> Array:
     return np.multiply(Z, Z.real > 0, out=out)
 
 
-def _relu_backward(dH: Array, H: Array, out: Array, scratch: Array) -> Array:
-    return np.multiply(dH, H.real > 0, out=out)
+def _drelu(H: Array, out: Array) -> Array:
+    np.copyto(out, H.real > 0)
+    return out
 
 
 def _sigmoid(Z: Array, out: Array) -> Array:
@@ -52,10 +49,9 @@ def _sigmoid(Z: Array, out: Array) -> Array:
     return np.multiply(out, 0.5, out=out)
 
 
-def _sigmoid_backward(dH: Array, H: Array, out: Array, scratch: Array) -> Array:
-    np.subtract(1, H, out=scratch)
-    np.multiply(scratch, H, out=scratch)
-    return np.multiply(dH, scratch, out=out)  # dH ⊙ H ⊙ (1 − H)
+def _dsigmoid(H: Array, out: Array) -> Array:
+    np.subtract(1, H, out=out)
+    return np.multiply(out, H, out=out)  # H (1 − H)
 
 
 def _identity(Z: Array, out: Array) -> Array:
@@ -63,17 +59,17 @@ def _identity(Z: Array, out: Array) -> Array:
     return out
 
 
-def _identity_backward(dH: Array, H: Array, out: Array, scratch: Array) -> Array:
-    np.copyto(out, dH)
+def _didentity(H: Array, out: Array) -> Array:
+    out.fill(1)
     return out
 
 
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
-        Activation("tanh", _tanh, _tanh_backward),
-        Activation("relu", _relu, _relu_backward, smooth=False),
-        Activation("sigmoid", _sigmoid, _sigmoid_backward),
-        Activation("identity", _identity, _identity_backward),
+        Activation("tanh", _tanh, _dtanh),
+        Activation("relu", _relu, _drelu),
+        Activation("sigmoid", _sigmoid, _dsigmoid, steepest=0.25),
+        Activation("identity", _identity, _didentity),
     )
 }

@@ -40,9 +40,9 @@ def memory_bytes(trainer: Trainer) -> int:
     shared = k * n * (2 * gates * widest + widest)  # Z by rows and by steps, H by rows
     shared += k * n * (2 * widest + gates * widest + joint)  # dH by rows and by steps, dZ by rows, [X H_{t-1}]
     shared += k * n * max(hidden[0] * gates, symbols if deep else 0)  # rows of dZ_1, sorted by symbol
-    shared += 3 * n * widest
+    shared += k * n * widest + n * widest  # φ′
     if config.truncation == "sliding":
-        shared += k * n * states * (total_h + 2 * total_h + 2 * widest) + k * n * gates * total_h
+        shared += k * n * states * (3 * total_h + widest) + k * n * gates * total_h
     logits = min(k * n, block_rows(symbols)) * symbols
     weights = (2 + OPTIMIZERS[config.optimizer][1] + trainer.stack.workers - 1) * P
     products = max(h * h for h in hidden) if segments > 1 else widest * widest  # a transposed W_hh

@@ -45,21 +45,20 @@ class RNN:
         self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers
     ) -> tuple[Array, Array]:
         """dZ_t = (dH_t + gains[t+1] · dZ_{t+1} W_hhᵀ) ⊙ φ′(Z_t), from the last step to the first, in place of dH."""
-        dH, dZ, H, last = dS, dS, S[1:], len(dS) - 1
-        dphi = self.activation.backward
+        slope = self.activation.dphi(S[1:], buffers.steps("slope", *dS.shape))  # φ′(Z_t) of all t in one pass
         carry = buffers.steps("R", 1, *dS[0].shape)[0]
-        scratch = buffers.steps("scratch", 1, *dS[0].shape)[0]
-        W_T = W_hh.T
-        for t in range(last, -1, -1):
-            dH_t, gain = dH[t], 0.0 if t == last else gains[t + 1]
+        W_T, dZ, last = W_hh.T, dS, len(dS) - 1
+        if dS_T is not None:
+            np.add(dZ[last], dS_T, out=dZ[last])
+        dZ_t = np.multiply(dZ[last], slope[last], out=dZ[last])
+        for t in range(last - 1, -1, -1):
+            dH_t, gain = dZ[t], gains[t + 1]
             if gain:
-                np.matmul(dZ[t + 1], W_T, out=carry)
+                np.matmul(dZ_t, W_T, out=carry)
                 if gain != 1:
                     np.multiply(carry, gain, out=carry)
                 np.add(dH_t, carry, out=dH_t)
-            elif t == last and dS_T is not None:
-                np.add(dH_t, dS_T, out=dH_t)
-            dphi(dH_t, H[t], dZ[t], scratch)
+            dZ_t = np.multiply(dH_t, slope[t], out=dH_t)
         return dZ, dZ
 
     def hand_back(self, dZ: Array, dR: Array, W_hh: Array, S: Array, out: Array) -> Array:
@@ -68,12 +67,11 @@ class RNN:
 
     def backward_one_lag(self, dS: Array, Z: Array, S: Array, buffers: Buffers) -> tuple[Array, Array]:
         """dZ_t = dH_t ⊙ φ′(Z_t) for all t, in place of dH."""
-        self.activation.backward(dS, S[1:], dS, np.empty_like(dS))
+        dS *= self.activation.dphi(S[1:], np.empty_like(dS))
         return dS, dS
 
     def saturated(self, S: Array) -> float:
         """The share of units and steps where φ′ is below a tenth of its largest value."""
         H = np.array(S)
-        slope = self.activation.backward(np.ones_like(H), H, np.empty_like(H), np.empty_like(H))
-        largest = 0.25 if self.activation.name == "sigmoid" else 1.0
-        return float((slope < 0.1 * largest).mean())
+        slope = self.activation.dphi(H, np.empty_like(H))
+        return float((slope < 0.1 * self.activation.steepest).mean())
