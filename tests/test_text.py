@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +131,14 @@ def test_a_text_of_one_character_cannot_be_cut_into_streams() -> None:
 def test_one_hot_has_a_single_one_at_each_id() -> None:
     X = one_hot(np.array([[0, 2], [1, 1]]), 3)
     assert X.shape == (2, 2, 3) and (X.argmax(2) == [[0, 2], [1, 1]]).all() and X.sum() == 4
+
+
+def test_a_pipe_is_read_once_and_its_ids_are_kept(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(MIXED.encode()))
+    writer.start()
+    encoded = encode_corpus([str(pipe)], ids_path=tmp_path / "ids.bin")
+    writer.join()
+    assert Tokenizer(encoded.symbols).decode(encoded.ids) == MIXED
+    assert (tmp_path / "ids.bin").exists()

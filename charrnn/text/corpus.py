@@ -79,7 +79,7 @@ def encode_corpus(
         if not vocabulary:
             raise CorpusError(f"{', '.join(arguments)}: the text is empty; name one that holds characters")
         tokenizer = Tokenizer(vocabulary)
-        keep = ids_path is not None and ("-" in arguments or sources.bytes * tokenizer.dtype.itemsize > IN_MEMORY)
+        keep = ids_path is not None and (sources.once or sources.bytes * tokenizer.dtype.itemsize > IN_MEMORY)
         again = hashlib.sha256()
         encoded = _encoded(sources, tokenizer, unknown, again, progress)
         if ids_path is None or not keep:
@@ -105,7 +105,7 @@ def checksum(arguments: Sequence[str], encoding: str = "utf-8", progress: Progre
 
 
 class _Sources:
-    """The files behind the arguments; standard input is read once and kept."""
+    """The files behind the arguments. Standard input and pipes can be read only once: what they held is kept."""
 
     def __init__(self, arguments: Sequence[str], encoding: str) -> None:
         self.arguments, self.encoding = arguments, encoding
@@ -114,15 +114,20 @@ class _Sources:
         except LookupError:
             raise ConfigError(f"--encoding {encoding}: no such encoding; try utf-8, latin-1 or utf-16") from None
         self._codec = "utf-8-sig" if name == "utf-8" else name
-        self._stdin: IO[bytes] | None = None
+        self._spooled: dict[str, IO[bytes]] = {}
         self.bytes = 0
 
     def __enter__(self) -> _Sources:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._stdin is not None:
-            self._stdin.close()
+        for file in self._spooled.values():
+            file.close()
+
+    @property
+    def once(self) -> bool:
+        """Whether some of the text cannot be read again after this run."""
+        return bool(self._spooled)
 
     def pieces(self) -> Iterator[tuple[str, str | bytes]]:
         """Name and next piece of text; a piece that is all ASCII comes as bytes, which saves its decoding."""
@@ -137,16 +142,17 @@ class _Sources:
 
     @contextlib.contextmanager
     def _open(self, path: str) -> Iterator[IO[bytes]]:
-        if path != "-":
+        if can_be_read_again(path):
             with open(path, "rb") as file:
                 yield file
             return
-        if self._stdin is None:
-            self._stdin = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  closed by __exit__
-            while piece := sys.stdin.buffer.read(PIECE):
-                self._stdin.write(piece)
-        self._stdin.seek(0)
-        yield self._stdin
+        if path not in self._spooled:
+            spool = self._spooled[path] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  closed by __exit__
+            with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as source:
+                while piece := source.read(PIECE):
+                    spool.write(piece)
+        self._spooled[path].seek(0)
+        yield self._spooled[path]
 
     def _decoded(self, path: str, file: IO[bytes]) -> Iterator[tuple[str, str | bytes]]:
         name = "standard input" if path == "-" else path
@@ -176,6 +182,11 @@ class _Sources:
             self.bytes += len(data)
             if not data:
                 return
+
+
+def can_be_read_again(path: str) -> bool:
+    """False for standard input (`-`), pipes and devices."""
+    return path != "-" and (os.path.isfile(path) or os.path.isdir(path) or not os.path.exists(path))
 
 
 def _files(argument: str) -> list[str]:

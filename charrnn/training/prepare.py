@@ -13,7 +13,7 @@ from charrnn.errors import ConfigError, CorpusError
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Parameters
 from charrnn.text.batches import Streams
-from charrnn.text.corpus import EncodedCorpus, checksum, encode_corpus, open_ids
+from charrnn.text.corpus import EncodedCorpus, can_be_read_again, checksum, encode_corpus, open_ids
 from charrnn.text.tokenizer import Tokenizer
 from charrnn.training import checkpoint as checkpoints
 from charrnn.training.config import FIELDS, TrainConfig
@@ -72,15 +72,16 @@ def go_on(run: Run, config: TrainConfig, workers: int = 1, progress: Progress = 
             f"{run.directory}: its text came from standard input and is gone; --init-from takes its weights"
         )
     kept, sha256 = run.directory / IDS, str(manifest["sha256"])
-    if "-" not in sources and checksum(sources, config.encoding, progress) != sha256:
+    again = all(map(can_be_read_again, sources))
+    if again and checksum(sources, config.encoding, progress) != sha256:
         raise CorpusError(
             f"{', '.join(sources)}: not the text that {run.directory} was trained on; restore it, "
             f"or begin anew with --init-from {run.directory}"
         )
     if kept.exists():
         corpus = open_ids(kept, sha256, checkpoint.symbols)
-    elif "-" in sources:
-        raise CorpusError(f"{kept} is gone, and the text came from standard input; --init-from takes its weights")
+    elif not again:
+        raise CorpusError(f"{kept} is gone, and the text came from a pipe; --init-from takes its weights")
     else:
         corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress)
     prepared = _assemble(run, config, corpus, unknown, workers)
