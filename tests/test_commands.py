@@ -253,6 +253,19 @@ def test_a_run_is_never_overwritten_without_force(tmp_path: Path) -> None:
         assert (tmp_path / name).is_dir()
 
 
+def test_two_trainings_never_share_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    with start("train", "text", "--out", "run", "--max-steps", "1000000", *SMALL, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(b"step"):
+                break
+        for arguments in (["text", "--out", "run", "--force"], ["--resume", "run"]):
+            refused = charrnn("train", *arguments, cwd=tmp_path)
+            assert refused.returncode == 2 and b"another training" in refused.stderr
+        process.kill()
+
+
 def test_a_changed_text_is_not_resumed(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
     charrnn("train", "text", "--max-steps", "2", *SMALL, cwd=tmp_path)

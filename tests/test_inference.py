@@ -87,7 +87,7 @@ def test_streams_equal_exact_for_a_network_that_forgets_at_once() -> None:
 
 
 def test_a_text_of_one_character_cannot_be_scored() -> None:
-    with pytest.raises(CorpusError, match="at least 2"):
+    with pytest.raises(CorpusError, match="length 1 cannot be scored"):
         evaluate(network(), IDS[:1])
 
 

@@ -53,9 +53,7 @@ def evaluate(
     """
     count = len(ids) - 1
     if count < 1:
-        raise CorpusError(
-            f"the text has {len(ids)} character{'s' if len(ids) != 1 else ''}, too few to score; at least 2 are needed"
-        )
+        raise CorpusError(f"a text of length {len(ids)} cannot be scored; at least 2 characters are needed")
     n = max(1, min(streams, count))
     length = -(-count // n)
     n = -(-count // length)

@@ -85,7 +85,10 @@ def go_on(run: Run, config: TrainConfig, workers: int = 1, progress: Progress = 
     else:
         corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress)
     prepared = _assemble(run, config, corpus, unknown, workers)
+    run.lock()
     prepared.session.resume(checkpoint)
+    if prepared.session.trainer.progress() >= 1:
+        prepared.notices.append("the run has reached its end; add --max-steps, --epochs or --max-minutes to go further")
     run.write_config(config)
     now, then = {**blas.describe(), "workers": workers}, manifest["blas"]
     changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]

@@ -35,7 +35,8 @@ class Source:
 
 def default_directory(corpus: list[str], runs: Path = Path("runs")) -> Path:
     """runs/<name of the corpus>, with a number after it where that is taken."""
-    stem = Path(corpus[0]).resolve().stem if corpus[0] != "-" else "stdin"
+    first = Path(corpus[0])
+    stem = first.resolve().stem if first.is_file() or first.is_dir() else "stdin"
     path, number = runs / stem, 2
     while path.exists():
         path, number = runs / f"{stem}-{number}", number + 1
@@ -79,6 +80,7 @@ class Run:
 
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            self.lock()
             for name in (BEST, LAST, METRICS):  # the ids are new already, if there are any
                 (self.directory / name).unlink(missing_ok=True)
         except OSError as error:
@@ -97,6 +99,19 @@ class Run:
         }
         self.write_config(config)
         atomic_write_bytes(self.directory / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n")
+
+    def lock(self) -> None:
+        """Keeps other trainings out of the directory until this process ends; ConfigError if one is at work there."""
+        try:
+            import fcntl
+        except ImportError:  # not a system with flock
+            return
+        self._lock = os.open(self.directory, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise ConfigError(f"{self.directory}: another training is at work there; choose another --out") from None
 
     def write_config(self, config: TrainConfig) -> None:
         """Replaces config.yaml."""
