@@ -156,15 +156,32 @@ def test_gradcheck_of_a_larger_network_looks_at_some_weights_and_one_direction()
 
 @pytest.mark.parametrize("name", ["full", "fixed", "sliding", "random"])
 def test_gradcheck_fails_when_a_transpose_is_missing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    from charrnn.network.cells.rnn import RNN
+    from charrnn.network.parameters import Parameters
 
-    backward, hand_back = RNN.backward, RNN.hand_back
-    monkeypatch.setattr(
-        RNN, "backward", lambda self, dS, Z, W, S, *rest: backward(self, dS, Z, np.ascontiguousarray(W.T), S, *rest)
-    )
-    monkeypatch.setattr(
-        RNN, "hand_back", lambda self, dZ, dR, W, *rest: hand_back(self, dZ, dR, np.ascontiguousarray(W.T), *rest)
-    )
+    layer = Parameters.layer
+
+    def wrong(self: Parameters, index: int) -> Any:
+        W_x, W_hh, b = layer(self, index)
+        return W_x, (W_hh.T if backwards else W_hh), b
+
+    backwards = False
+
+    def switching(method: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal backwards
+            backwards = True
+            try:
+                return method(*arguments, **options)
+            finally:
+                backwards = False
+
+        return call
+
+    from charrnn.network.stack import Stack
+
+    monkeypatch.setattr(Parameters, "layer", wrong)
+    monkeypatch.setattr(Stack, "backward", switching(Stack.backward))
+    monkeypatch.setattr(Stack, "backward_by_lag", switching(Stack.backward_by_lag))
     checks = list(gradcheck(small_problem((4, 3), T=5), Policy(name, 5, None if name == "full" else 2)))
     assert not all(check.passed for check in checks)
 

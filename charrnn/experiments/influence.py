@@ -31,7 +31,7 @@ def gradient(theta: float, s: Array, gains: Array, buffers: Buffers) -> tuple[fl
     dH = buffers.steps("dH", T, 1, H)
     dH.fill(0)
     dH[:, 0, 0] = S[1:, 0, 0] - 1
-    dZ, _ = cell.backward(dH, Z, A.T, S, gains, None, buffers)
+    dZ, _, _ = cell.backward(dH, Z, A.T, S, gains, None, buffers)
     return float((dZ @ V).sum()), S[-1].copy()
 
 

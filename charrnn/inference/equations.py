@@ -99,11 +99,11 @@ class _Recording(RNN):
         super().__init__("tanh")
         self.dZ: list[Array] = []
 
-    def backward(self, *arguments: object, **options: object) -> tuple[Array, Array]:
+    def backward(self, *arguments: object, **options: object) -> tuple[Array, Array, None]:
         """As the cell's, recorded."""
-        dZ, dR = super().backward(*arguments, **options)  # type: ignore[arg-type]
+        dZ, dR, direct = super().backward(*arguments, **options)  # type: ignore[arg-type]
         self.dZ.append(dZ.copy())
-        return dZ, dR
+        return dZ, dR, direct
 
 
 def program(case: Case, last_only: bool) -> tuple[Parameters, list[Array]]:

@@ -212,10 +212,11 @@ class Stack:
             Z, S = tape.Z[layer - 1], tape.S[layer - 1]
             dS = self._with_memories(dH, tape, layer)
             arriving = dS_T[layer - 1] if dS_T is not None else None
-            dZ, dR = self.cell.backward(dS, Z, W_hh, S, gains, arriving, self._shared)
+            dZ, dR, direct = self.cell.backward(dS, Z, W_hh, S, gains, arriving, self._shared)
             if hand_back:
-                out = self._shared.rows("handed", 1, n, S.shape[2])
-                handed.insert(0, gains[0] * self.cell.hand_back(dZ[0], dR[0], W_hh, S[0], out))
+                before = np.zeros((n, S.shape[2]), self.dtype) if direct is None else direct.copy()
+                before[:, : W_hh.shape[0]] += dR[0] @ W_hh.T
+                handed.insert(0, gains[0] * before)
             dZ_rows = self._shared.rows("dZ_rows", T, n, dZ.shape[2])
             to_rows(dZ, dZ_rows)
             dR_rows = dZ_rows if dR is dZ else to_rows(dR, self._shared.rows("dR_rows", T, n, dR.shape[2]))
@@ -240,6 +241,7 @@ class Stack:
         ]
         dZ: list[Array] = [np.empty(0)] * len(hidden)
         dR = list(dZ)
+        direct: list[Array | None] = [None] * len(hidden)
         totals: list[tuple[Array, Array]] = [(np.empty(0), np.empty(0))] * len(hidden)
         for k in range(min(lags, T)):
             for i in range(len(hidden) - 1, -1, -1):
@@ -250,10 +252,11 @@ class Stack:
                 if k == 0 or i < len(hidden) - 1:
                     E[:, :, : hidden[i]] = dH
                 if k > 0:
-                    S_before = S[i][:-1].reshape(T * n, -1)
-                    handed = self.cell.hand_back(dZ[i], dR[i], W_hh, S_before, shared.rows("handed", T, n, E.shape[2]))
-                    E[:-1] += as_sequence(handed, T)[1:]
-                dZ_k, dR_k = self.cell.backward_one_lag(E, tape.Z[i], S[i], shared)
+                    carried = np.matmul(dR[i], W_hh.T, out=shared.rows("carried", T, n, hidden[i]))
+                    E[:-1, :, : hidden[i]] += as_sequence(carried, T)[1:]
+                    if (past := direct[i]) is not None:
+                        E[:-1] += past[1:]
+                dZ_k, dR_k, direct[i] = self.cell.backward_one_lag(E, tape.Z[i], W_hh, S[i], shared)
                 dZ[i] = dZ_k.reshape(T * n, -1)
                 dR[i] = dZ[i] if dR_k is dZ_k else dR_k.reshape(T * n, -1)
                 norms[k, i] = np.linalg.norm(dZ[i])

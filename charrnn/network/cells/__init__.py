@@ -29,17 +29,21 @@ class Cell(Protocol):
 
     def backward(
         self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers
-    ) -> tuple[Array, Array]:
-        """dZ, the error at Z, and dR, the error at H_{t-1} W_hh, from dS (T, n, states·h), which it may overwrite.
+    ) -> tuple[Array, Array, Array | None]:
+        """dZ, the error at Z; dR, the error at H_{t-1} W_hh; and what the first step hands directly to the state that
+        came in (n, states·h), beside dR_1 W_hhᵀ (None for nothing). From dS (T, n, states·h), which it may overwrite.
 
-        `gains[t]` scales what step t hands to step t−1; `dS_T` (n, states·h) arrives at the last step from the future.
+        `gains[t]` scales all that step t hands to step t−1; `dS_T` (n, states·h) arrives at the last step from the
+        future.
         """
 
-    def hand_back(self, dZ: Array, dR: Array, W_hh: Array, S: Array, out: Array) -> Array:
-        """What steps hand to the steps before them, dS_{t-1} (m, states·h) into `out`; all are matrices of m rows."""
+    def backward_one_lag(
+        self, dS: Array, Z: Array, W_hh: Array, S: Array, buffers: Buffers
+    ) -> tuple[Array, Array, Array | None]:
+        """dZ, dR and what is handed directly, of every step (T, …) from its own dS alone; may overwrite dS.
 
-    def backward_one_lag(self, dS: Array, Z: Array, S: Array, buffers: Buffers) -> tuple[Array, Array]:
-        """dZ and dR of every step from its own dS alone: `backward` with all gains zero, at once; may overwrite dS."""
+        What it returns must stay valid until the call after the next.
+        """
 
     def saturated(self, S: Array) -> float:
         """The share of the units and steps of S (T, n, states·h) through which hardly any error passes."""

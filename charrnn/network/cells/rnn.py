@@ -43,7 +43,7 @@ class RNN:
 
     def backward(
         self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Array, Array, None]:
         """dZ_t = (dH_t + gains[t+1] · dZ_{t+1} W_hhᵀ) ⊙ φ′(Z_t), from the last step to the first, in place of dH."""
         slope = self.activation.dphi(S[1:], buffers.steps("slope", *dS.shape))  # φ′(Z_t) of all t in one pass
         carry = buffers.steps("R", 1, *dS[0].shape)[0]
@@ -59,16 +59,14 @@ class RNN:
                     np.multiply(carry, gain, out=carry)
                 np.add(dH_t, carry, out=dH_t)
             dZ_t = np.multiply(dH_t, slope[t], out=dH_t)
-        return dZ, dZ
+        return dZ, dZ, None
 
-    def hand_back(self, dZ: Array, dR: Array, W_hh: Array, S: Array, out: Array) -> Array:
-        """dH_{t-1} = dZ_t W_hhᵀ, for m rows of any steps."""
-        return np.matmul(dR, W_hh.T, out=out)
-
-    def backward_one_lag(self, dS: Array, Z: Array, S: Array, buffers: Buffers) -> tuple[Array, Array]:
+    def backward_one_lag(
+        self, dS: Array, Z: Array, W_hh: Array, S: Array, buffers: Buffers
+    ) -> tuple[Array, Array, None]:
         """dZ_t = dH_t ⊙ φ′(Z_t) for all t, in place of dH."""
         dS *= self.activation.dphi(S[1:], np.empty_like(dS))
-        return dS, dS
+        return dS, dS, None
 
     def saturated(self, S: Array) -> float:
         """The share of units and steps where φ′ is below a tenth of its largest value."""
