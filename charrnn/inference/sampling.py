@@ -41,47 +41,50 @@ def sample(
     # Every sample reads the same prompt: once, as one sequence.
     stack = Stack(architecture, parameters.vector.dtype)
     tape = stack.forward(parameters, np.asarray(prompt)[:, None], zero_state(parameters, 1))
-    state = [np.repeat(S, n, axis=0) for S in tape.state(len(prompt))]
-    pick = _picker(choice, np.random.default_rng(seed), n)
+    # One sample alone is a vector: NumPy is quicker with vectors than with matrices of one row.
+    state = [S[0] if n == 1 else np.repeat(S, n, axis=0) for S in tape.state(len(prompt))]
+    pick = _picker(choice, np.random.default_rng(seed), n, architecture.symbols)
 
     steps = [cell.stepper(W_hh, S) for (_, W_hh, _), S in zip(layers, state, strict=True)]
-    upper = [(W_x, b) for W_x, _, b in layers[1:]]
-    widths = architecture.hidden
-    H = state[-1][:, : widths[-1]]
+    upper = [(step, W_x, b) for step, (W_x, _, b) in zip(steps[1:], layers[1:], strict=True)]
+    H = state[-1][..., : architecture.hidden[-1]]
     while True:
-        logits = H @ W_ha
+        logits = H.dot(W_ha)
         logits += b_a
         ids = pick(logits)
         yield ids
-        H = steps[0](first[ids])
-        for step, (W_x, b) in zip(steps[1:], upper, strict=True):
-            Z = H @ W_x
+        H = steps[0](first[ids[0]] if n == 1 else first[ids])
+        for step, W_x, b in upper:
+            Z = H.dot(W_x)
             Z += b
             H = step(Z)
 
 
-def _picker(choice: Choice, rng: np.random.Generator, n: int) -> Callable[[Array], Array]:
-    """A function from logits logits (n, a), which it overwrites, to ids (n,)."""
+def _picker(choice: Choice, rng: np.random.Generator, n: int, a: int) -> Callable[[Array], Array]:
+    """A function from logits (n, a), or (a,) for n = 1, which it overwrites, to ids (n,)."""
     if choice.greedy:
-        return lambda logits: logits.argmax(axis=1)
+        return lambda logits: np.atleast_1d(logits.argmax(axis=-1))
     draws: Iterator[Array] = (u for _ in iter(int, 1) for u in rng.random((DRAWS, n)))
     inverse = 1 / choice.temperature
     plain = not choice.top_k and choice.top_p >= 1
+    dtype = np.float64 if a > 4096 else None  # many small probabilities must not vanish in their sum
 
     def pick(logits: Array) -> Array:
-        logits -= logits.max(axis=1, keepdims=True)
-        logits *= inverse
+        logits -= logits.max(axis=-1, keepdims=True) if n > 1 else logits.max()
+        if inverse != 1:
+            logits *= inverse
         P = np.exp(logits, out=logits)
         if not plain:
-            _restrict(P, choice)
+            _restrict(P.reshape(n, a), choice)
         # The first symbol at which the running sum passes u · Σ P.
-        sums = np.add.accumulate(P, axis=1, dtype=np.float64)
+        sums = np.add.accumulate(P, axis=-1, dtype=dtype)
         u = next(draws)
         if n == 1:
-            ids: Array = sums[0].searchsorted(u * sums[0, -1:], "right")
+            ids: Array = sums.searchsorted(u * sums[-1], "right")
         else:
             ids = (sums <= (u * sums[:, -1])[:, None]).sum(axis=1)
-        return ids
+        # Where u · Σ P rounds up to Σ P itself.
+        return np.minimum(ids, a - 1)
 
     return pick
 

@@ -25,7 +25,7 @@ class Cell(Protocol):
 
     def stepper(self, W_hh: Array, S: Array) -> Callable[[Array], Array]:
         """`forward` one step at a time, for sampling: a function that advances S (n, states·h) in place from Z_t
-        (n, gates·h), and returns H_t (n, h)."""
+        (n, gates·h), and returns H_t (n, h); without the first axis for one sequence."""
 
     def backward(
         self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers

@@ -31,11 +31,11 @@ class RNN:
             phi(R, H_t)
 
     def stepper(self, W_hh: Array, S: Array) -> Callable[[Array], Array]:
-        """A function that advances S (n, h) by one step from Z_t (n, h), in place, and returns H_t."""
+        """A function that advances S (n, h) or (h,) by one step from Z_t, in place, and returns H_t."""
         R, phi = np.empty_like(S), self.activation.phi
 
         def step(Z: Array) -> Array:
-            np.matmul(S, W_hh, out=R)
+            S.dot(W_hh, R)
             np.add(Z, R, out=R)
             return phi(R, S)
 
