@@ -2,12 +2,116 @@
 
 from __future__ import annotations
 
-import pytest
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from charrnn.bench import race as race_module
 from charrnn.bench.breakdown import breakdown
-from charrnn.bench.competitors import Shape
+from charrnn.bench.competitors import Shape, jax_loss, torch_loss, trainer
 from charrnn.bench.race import Result, race
+from charrnn.cli.bench import _markdown
+from charrnn.cli.main import app
 from charrnn.errors import CheckFailed
+from charrnn.network.buffers import Array
+
+ROOT = Path(__file__).parents[1]
+SMALL = Shape((8, 8), 3, 6, symbols=7)
+
+
+def problem() -> tuple[Any, Array, Array, float, list[Array]]:
+    """Our trainer at weights and a state that are nowhere zero; its inputs, targets, loss and the states after."""
+    ours = trainer(SMALL)
+    rng = np.random.default_rng(1)
+    ours.parameters.vector[...] = rng.uniform(-0.5, 0.5, ours.parameters.vector.size)
+    ours.state = [rng.uniform(-1, 1, H.shape).astype(np.float32) for H in ours.state]
+    inputs, targets = ours.streams.read(0, 0, SMALL.T)
+    loss, kept, _, _ = ours.loss_and_gradient()
+    return ours, inputs, targets, loss, kept
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-5 * np.abs(ours).max())
+
+
+@pytest.mark.torch
+def test_pytorch_as_it_is_raced_has_our_loss_gradient_and_state() -> None:
+    import torch
+
+    ours, inputs, targets, loss, kept = problem()
+    rnn, head = torch.nn.RNN(7, 8, 2), torch.nn.Linear(8, 7)
+    pairs: list[tuple[Any, Array, Array]] = []  # PyTorch's parameter, our weights, our gradient
+    for i in (1, 2):
+        weights, gradients = ours.parameters.layer(i), ours.gradient.layer(i)
+        for name, W, g in zip(("weight_ih", "weight_hh", "bias_ih"), weights, gradients, strict=True):
+            pairs.append((getattr(rnn, f"{name}_l{i - 1}"), W.T, g.T))
+        torch.nn.init.zeros_(getattr(rnn, f"bias_hh_l{i - 1}"))  # its second bias, which we do not have
+    weights, gradients = ours.parameters.output(), ours.gradient.output()
+    pairs += [(p, W.T, g.T) for p, W, g in zip((head.weight, head.bias), weights, gradients, strict=True)]
+    with torch.no_grad():
+        for parameter, W, _ in pairs:
+            parameter.copy_(torch.from_numpy(W.copy()))
+    state = torch.from_numpy(np.stack(ours.state))
+    their_loss, state = torch_loss(rnn, head, torch.eye(7), state, torch.from_numpy(inputs), torch.from_numpy(targets))
+    their_loss.backward()
+    assert_same(loss, their_loss.detach())
+    assert_same(np.stack(kept), state)
+    for parameter, _, g in pairs:
+        assert_same(g, parameter.grad)
+
+
+def test_jax_as_it_is_raced_has_our_loss_gradient_and_state() -> None:
+    jax = pytest.importorskip("jax")
+    ours, inputs, targets, loss, kept = problem()
+
+    def tree(parameters: Any) -> Any:
+        return [parameters.layer(1), parameters.layer(2)], *parameters.output()
+
+    weights = jax.tree.map(jax.numpy.array, tree(ours.parameters))
+    (their_loss, states), g = jax.value_and_grad(jax_loss, has_aux=True)(weights, ours.state, inputs, targets)
+    assert_same(loss, their_loss)
+    for H, theirs in zip(kept, states, strict=True):
+        assert_same(H, theirs)
+    for mine, theirs in zip(jax.tree.leaves(tree(ours.gradient)), jax.tree.leaves(g), strict=True):
+        assert_same(mine, theirs)
+
+
+def test_the_wish_for_threads_reaches_the_product_that_is_raced(monkeypatch: pytest.MonkeyPatch) -> None:
+    raced = []
+
+    def record(shape: Shape, names: object) -> None:
+        raced.append(shape)
+        raise CheckFailed("enough")
+
+    monkeypatch.setattr(race_module, "race", record)
+    CliRunner().invoke(app, ["bench", "--hidden", "512", "--batch-size", "64", "--threads", "3"])
+    (shape,) = raced
+    assert Shape.loads(shape.dumps()) == shape
+    code = "import sys; from charrnn.bench.competitors import Shape, trainer; "
+    code += "print(trainer(Shape.loads(sys.argv[1])).stack.workers)"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS", "OMP"))}
+    environment["PYTHONPATH"] = str(ROOT)
+    shown = subprocess.check_output([sys.executable, "-c", code, shape.dumps()], env=environment, text=True)
+    assert shown == "3\n"
+
+
+def test_the_written_file_keeps_its_prose_and_names_the_library(tmp_path: Path) -> None:
+    path = tmp_path / "benchmarks.md"
+    path.write_text("# Speed\n\nProse.\n\n## Measured\n\nold\n")
+    result = Result(Shape((4,), 2, 5), {"charrnn": [0.01] * 4, "JAX": [0.02] * 4})
+    text = _markdown([result], path)
+    assert text.startswith("# Speed\n\nProse.\n\n## Measured\n")
+    assert "old" not in text
+    assert "| 4; 2; 5 | 1.0 | 0% |  | 2.00 | 2.00 |" in text
+    assert ", kernel " in text
 
 
 def test_ratios_shares_and_medians_are_those_of_the_seconds() -> None:
@@ -16,7 +120,7 @@ def test_ratios_shares_and_medians_are_those_of_the_seconds() -> None:
     seconds = {
         "charrnn": [1.0, 2.0, 3.0],
         "PyTorch, 1 thread": [8.0] * 3,
-        "PyTorch, 2 threads": [6.0] * 3,
+        "PyTorch, all cores": [6.0] * 3,
         "JAX": [4.0] * 3,
         "limit": [2 * 2048**3 / 1740] * 3,
     }
@@ -41,9 +145,9 @@ def test_the_breakdown_adds_up_and_puts_the_functions_back() -> None:
     from charrnn.network.cells.rnn import RNN
 
     before = RNN.forward
-    parts = breakdown(Shape((8, 8), 4, 5), None, steps=3)
+    parts = breakdown(Shape((8, 8), 4, 5), steps=3)
     assert RNN.forward is before
-    assert {"recurrent loop, forward", "weight gradients", "softmax and loss"} <= set(parts)
+    assert {"recurrent loop, forward", "weight gradients", "softmax", "output layer's products, loss"} <= set(parts)
     assert all(seconds >= 0 for seconds in parts.values())
 
 

@@ -9,11 +9,14 @@ from typing import Any
 from charrnn.bench.competitors import Shape
 
 
-def breakdown(shape: Shape, threads: int | None, steps: int = 20) -> dict[str, float]:
-    """Seconds a step (the mean of `steps`) by kind of work; with one worker, so that nothing overlaps."""
+def breakdown(shape: Shape, steps: int = 20) -> dict[str, float]:
+    """Seconds a step (the mean of `steps`) by kind of work; with one worker, so that nothing overlaps.
+
+    Exclusive times: a function that calls another of the table is not charged for it.
+    """
     from charrnn import blas
 
-    blas.configure(threads, shape.n, max(shape.hidden))
+    blas.configure(shape.threads, shape.n, max(shape.hidden))
 
     from charrnn.bench.competitors import product
     from charrnn.network import one_hot, output, stack
@@ -29,14 +32,17 @@ def breakdown(shape: Shape, threads: int | None, steps: int = 20) -> dict[str, f
         (stack.Stack, "backward", "errors handed down"),
         (stack.Stack, "_handed_up", "copies between layouts"),
         (stack.Stack, "_through_dropout", "copies between layouts"),
-        (stack.Stack, "_add_gradient", "copies between layouts"),
+        (stack, "to_rows", "copies between layouts"),
+        (stack.Stack, "_add_gradient", "weight gradients"),
         (one_hot, "times_W", "one-hot input"),
         (one_hot, "add_transpose_times", "one-hot input"),
-        (output, "loss_and_error", "softmax and loss"),
+        (output, "softmax", "softmax"),
+        (output, "probabilities", "output layer's products, loss"),
+        (output, "loss_and_error", "output layer's products, loss"),
         (Optimizer, "update", "optimiser and clipping"),
         (loop, "clip", "optimiser and clipping"),
     ]
-    step = product(shape, threads)  # NumPy is imported: one worker
+    step = product(shape)  # NumPy is imported: one worker
     for _ in range(3):
         step()
     seconds: dict[str, float] = {}

@@ -13,24 +13,37 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from charrnn.training.loop import Trainer
 
 Run = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What is raced: layer widths, batch n, steps T, symbols; `mode` is train, or sample for n = 1, T draws."""
+    """What is raced: layer widths, batch n, steps T, symbols; `mode` is train, or sample for n = 1, T draws.
+
+    `threads` are the product's; None is its own choice.
+    """
 
     hidden: tuple[int, ...]
     n: int
     T: int
     symbols: int = 65
     mode: str = "train"
+    threads: int | None = None
 
     def dumps(self) -> str:
         """As one argument of a command line."""
         return json.dumps(asdict(self))
+
+    @classmethod
+    def loads(cls, text: str) -> Shape:
+        """The shape that `dumps` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "hidden": tuple(fields["hidden"])})
 
     @property
     def label(self) -> str:
@@ -50,15 +63,14 @@ class Shape:
         return 6 * weights * self.n * self.T
 
 
-def product(shape: Shape, threads: int | None = None) -> Run:
-    """charrnn's own training step, or its own sampler, as the commands run them."""
+def trainer(shape: Shape) -> Trainer:
+    """charrnn's own trainer on random characters, in the environment that the commands make for themselves."""
     from charrnn import blas
 
     sampling = shape.mode == "sample"
-    workers = blas.configure(threads) if sampling else blas.configure(threads, shape.n, max(shape.hidden))
+    workers = blas.configure() if sampling else blas.configure(shape.threads, shape.n, max(shape.hidden))
     import numpy as np
 
-    from charrnn.inference.sampling import sample
     from charrnn.text.batches import Streams
     from charrnn.training.config import TrainConfig
     from charrnn.training.loop import Trainer
@@ -66,10 +78,19 @@ def product(shape: Shape, threads: int | None = None) -> Run:
     rng = np.random.default_rng(0)
     ids = rng.integers(0, shape.symbols, 20 * shape.n * shape.T + 1).astype(np.uint8)
     config = TrainConfig(hidden=shape.hidden, batch_size=shape.n, seq_length=shape.T, max_steps=10**9)
-    trainer = Trainer(config, shape.symbols, Streams(ids, shape.n, shape.T), workers)
-    if not sampling:
-        return trainer.update
-    drawn = sample(trainer.parameters, np.array([0]), 1)
+    return Trainer(config, shape.symbols, Streams(ids, shape.n, shape.T), workers)
+
+
+def product(shape: Shape) -> Run:
+    """charrnn's own training step, or its own sampler, as the commands run them."""
+    network = trainer(shape)
+    if shape.mode != "sample":
+        return network.update
+    import numpy as np
+
+    from charrnn.inference.sampling import sample
+
+    drawn = sample(network.parameters, np.array([0]), 1)
 
     def draw() -> None:
         for _ in range(shape.T):
@@ -78,12 +99,24 @@ def product(shape: Shape, threads: int | None = None) -> Run:
     return draw
 
 
-def pytorch(shape: Shape, threads: int) -> Run:
-    """torch.nn.RNN with one-hot input and fused Adam; sampling as a step loop without gradients."""
+def torch_loss(rnn: Any, head: Any, one_hot: Any, state: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
+    """The mean cross-entropy in nats of nn.RNN and nn.Linear, and H_T (L, n, h); inputs, targets (T, n)."""
+    from torch.nn.functional import cross_entropy
+
+    H, state = rnn(one_hot[inputs], state)
+    return cross_entropy(head(H).flatten(0, 1), targets.flatten()), state.detach()
+
+
+def pytorch(shape: Shape, threads: int | None) -> Run:
+    """torch.nn.RNN with one-hot input and fused Adam; sampling as a step loop without gradients.
+
+    `threads` None leaves PyTorch its own choice, all cores.
+    """
     import torch
     from torch import nn
 
-    torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     torch.manual_seed(0)
     d = shape.symbols
     rnn = nn.RNN(d, shape.hidden[0], len(shape.hidden))
@@ -109,15 +142,36 @@ def pytorch(shape: Shape, threads: int) -> Run:
     def step() -> None:
         nonlocal state
         adam.zero_grad(set_to_none=True)
-        H, state = rnn(one_hot[inputs], state)
-        state = state.detach()
-        loss = nn.functional.cross_entropy(head(H).flatten(0, 1), targets.flatten())
+        loss, state = torch_loss(rnn, head, one_hot, state, inputs, targets)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         adam.step()
         loss.item()
 
     return step
+
+
+def jax_loss(weights: Any, state: Any, inputs: Any, targets: Any) -> tuple[Any, list[Any]]:
+    """The mean cross-entropy in nats, and H_T (n, h_l) of each layer; inputs, targets (T, n).
+
+    `weights` are the layers' (W_x, W_hh, b), W_ha and b_a; `state` is H_0 (n, h_l) of each layer.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    layers, W_ha, b_a = weights
+    X, states = None, []
+    for (W_x, W_hh, b), H_0 in zip(layers, state, strict=True):
+        Z = (W_x[inputs] if X is None else X @ W_x) + b
+
+        def step(H: Any, Z_t: Any, W: Any = W_hh) -> Any:
+            H = jnp.tanh(Z_t + H @ W)
+            return H, H
+
+        H_T, X = jax.lax.scan(step, H_0, Z)
+        states.append(H_T)
+    log_A = jax.nn.log_softmax(X @ W_ha + b_a)
+    return -jnp.take_along_axis(log_A, targets[..., None], 2).mean(), states
 
 
 def jax_scan(shape: Shape) -> Run:
@@ -136,23 +190,8 @@ def jax_scan(shape: Shape) -> Run:
     layers = [(matrix(a, h), matrix(h, h), jnp.zeros(h)) for a, h in pairwise(widths)]
     weights = (layers, matrix(widths[-1], d), jnp.zeros(d))
 
-    def loss_of(weights: Any, state: Any, inputs: Any, targets: Any) -> Any:
-        layers, W_ha, b_a = weights
-        X, states = None, []
-        for (W_x, W_hh, b), H_0 in zip(layers, state, strict=True):
-            Z = (W_x[inputs] if X is None else X @ W_x) + b
-
-            def step(H: Any, Z_t: Any, W: Any = W_hh) -> Any:
-                H = jnp.tanh(Z_t + H @ W)
-                return H, H
-
-            H_T, X = jax.lax.scan(step, H_0, Z)
-            states.append(H_T)
-        log_A = jax.nn.log_softmax(X @ W_ha + b_a)
-        return -jnp.take_along_axis(log_A, targets[..., None], 2).mean(), states
-
     def update(weights: Any, m: Any, v: Any, t: Any, state: Any, inputs: Any, targets: Any) -> Any:
-        (loss, state), g = jax.value_and_grad(loss_of, has_aux=True)(weights, state, inputs, targets)
+        (loss, state), g = jax.value_and_grad(jax_loss, has_aux=True)(weights, state, inputs, targets)
         norm = jnp.sqrt(sum((x * x).sum() for x in jax.tree.leaves(g)))
         scale = jnp.minimum(1.0, 1.0 / norm)
         g = jax.tree.map(lambda x: x * scale, g)
@@ -190,7 +229,7 @@ def gemm(shape: Shape) -> Run:
 COMPETITORS: dict[str, Callable[[Shape], Run]] = {
     "charrnn": product,
     "PyTorch, 1 thread": lambda shape: pytorch(shape, 1),
-    "PyTorch, 2 threads": lambda shape: pytorch(shape, 2),
+    "PyTorch, all cores": lambda shape: pytorch(shape, None),
     "JAX": jax_scan,
     "limit": gemm,
 }
@@ -209,5 +248,4 @@ def main(name: str, shape: Shape) -> None:
 
 
 if __name__ == "__main__":
-    fields = json.loads(sys.argv[2])
-    main(sys.argv[1], Shape(**{**fields, "hidden": tuple(fields["hidden"])}))
+    main(sys.argv[1], Shape.loads(sys.argv[2]))

@@ -86,7 +86,7 @@ def race(shape: Shape, names: Iterable[str] = tuple(COMPETITORS), rounds: int = 
     chosen = [
         name
         for name in names
-        if installed(name) and not (shape.mode == "sample" and name in ("JAX", "limit", "PyTorch, 2 threads"))
+        if installed(name) and not (shape.mode == "sample" and name in ("JAX", "limit", "PyTorch, all cores"))
     ]
     command = [sys.executable, "-m", "charrnn.bench.competitors"]
     processes = {
@@ -107,6 +107,7 @@ def race(shape: Shape, names: Iterable[str] = tuple(COMPETITORS), rounds: int = 
             print(steps, file=process.stdin, flush=True)
             return [float(x) for x in json.loads(process.stdout.readline())]
         except (BrokenPipeError, ValueError):
+            process.kill()  # if it still ran, its stderr would never end
             last = process.stderr.read().strip().splitlines()[-1:] or ["no message"]
             raise CheckFailed(f"{name} on {shape.label}: {last[0]}") from None
 

@@ -54,17 +54,18 @@ def bench(
 
     from charrnn.bench.breakdown import breakdown
 
-    shape = Shape(parse("hidden", hidden, "--hidden"), batch_size, seq_length, symbols)
+    shape = Shape(parse("hidden", hidden, "--hidden"), batch_size, seq_length, symbols, threads=threads)
     result = race(shape, ("charrnn", "limit"))
-    parts = breakdown(shape, threads)
+    parts = breakdown(shape)
     if as_json:
         print(json.dumps({"machine": _machine(), **_plain(result), "seconds_by_kind": parts}))
         return
     print(f"{result.characters_per_second:,.0f} characters a second, {result.median('charrnn') * 1e3:.2f} ms an update")
     print(f"{result.limit_share:.0%} of the machine's rate of matrix products (2048³ through the same BLAS)")
     total = sum(parts.values())
+    print(f"where the time of one worker goes, {total * 1e3:.2f} ms an update:")
     for kind, seconds in parts.items():
-        print(f"{kind:<28}{seconds * 1e3:>10.3f} ms {seconds / total:>6.0%}")
+        print(f"{kind:<30}{seconds * 1e3:>10.3f} ms {seconds / total:>6.0%}")
 
 
 def _ratio(value: float | None) -> str:
@@ -125,6 +126,10 @@ def _machine() -> dict[str, str]:
     """Processor, cores, versions and date."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from charrnn import blas
+
+    blas.configure()  # as in the product's own process, where NumPy is not imported yet
+    library = blas.describe()
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -133,6 +138,7 @@ def _machine() -> dict[str, str]:
     except (OSError, KeyError):
         pass
     found = {"processor": model, "cores": str(os.cpu_count()), "python": platform.python_version()}
+    found["blas"] = f"{library['name']} {library['version']}, kernel {library['kernel'] or 'unknown'}"
     for package in ("numpy", "torch", "jax"):
         try:
             found[package] = version(package)
