@@ -11,6 +11,7 @@ import numpy as np
 
 from charrnn.errors import CorpusError
 from charrnn.network.buffers import Array
+from charrnn.network.output import block_rows
 from charrnn.network.parameters import Parameters
 from charrnn.network.stack import Stack, zero_state
 
@@ -84,7 +85,7 @@ def _score(
     n, count = len(starts), len(ids) - 1
     stack = Stack(parameters.architecture, parameters.vector.dtype)
     state = zero_state(parameters, n)
-    chunk = max(ROWS // n, 16)
+    chunk = max(min(ROWS, block_rows(parameters.architecture.symbols)) // n, 1)
     nats, right, step = 0.0, 0, -warmup
     while step < length:
         if step == 0 and starts[0] == 0:
