@@ -1,10 +1,11 @@
 """The linear algebra library under NumPy, and the cores: chosen by size, before NumPy is first imported.
 
 Measured (docs/benchmarks.md): OpenBLAS, which the NumPy wheels carry, runs its AVX2 kernel on AMD processors that have
-AVX-512; its kernel for Intel's (SkylakeX) is faster there. And two threads that share one small product spend more time
-handing it over than multiplying, so that a large batch is better shared out among workers (`network.parallel`), each
-with the BLAS to itself. Both change the last bits of results: the manifest of a run says what was in force. A setting
-that the user made in the environment is never touched.
+AVX-512. From Zen 5 on, which computes all 512 bits at once, its kernel for Intel's (SkylakeX) is twice as fast; on
+Zen 4 it is slower and stays off. And two threads that share one small product spend more time handing it over than
+multiplying, so that the batch is shared out among workers (`network.parallel`), each with the BLAS to itself.
+Both change the last bits of results: the manifest of a run says what was in force. A setting that the user made in the
+environment is never touched.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ KERNEL = "OPENBLAS_CORETYPE"
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
 
-# Multiplications in one step's recurrent product, n·h², from which on several workers are faster than one. Below it
-# a step is so short that handing Python's lock to and fro costs more than the second core gains.
-WORKERS_FROM = 500_000
+ZEN5 = 26  # the processor family
+
+# A worker's least share: units times sequences, and sequences. Below it a step is so short that talking to another
+# process costs more than the second core gains. And from how many multiplications on, n·h², BLAS threads gain.
+SHARE, SEQUENCES = 500, 2
+BLAS_THREADS_FROM = 500_000
 
 
 def plan(threads: int, n: int, h: int) -> tuple[int, int]:
     """How `threads` are best used for n sequences through a layer of h units: workers, and BLAS threads in each."""
-    if n * h * h < WORKERS_FROM:
-        return 1, 1
-    if n >= 2 * threads:
-        return threads, 1
-    return 1, threads  # few sequences, too wide for one core
+    workers = max(1, min(threads, n // SEQUENCES, n * h // SHARE))
+    return workers, threads // workers if n * h * h >= BLAS_THREADS_FROM else 1
 
 
 def configure(threads: int | None = None, n: int = 1, h: int = 1) -> int:
@@ -41,7 +42,7 @@ def configure(threads: int | None = None, n: int = 1, h: int = 1) -> int:
     """
     if "numpy" in sys.modules:
         return 1
-    if KERNEL not in os.environ and _is_amd_with_avx512():
+    if KERNEL not in os.environ and _wants_skylakex():
         os.environ[KERNEL] = "SkylakeX"
     if threads is None and any(name in os.environ for name in THREADS):
         return 1
@@ -56,14 +57,17 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _is_amd_with_avx512(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def _wants_skylakex(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     try:
         text = cpuinfo.read_text("utf-8", "replace").split("\n\n", 1)[0]
     except OSError:  # not Linux: leave OpenBLAS its own choice
         return False
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     values = {key.strip(): value.split() for key, value in fields.items()}
-    return values.get("vendor_id") == ["AuthenticAMD"] and set(values.get("flags", ())) >= AVX512
+    family = values.get("cpu family", ["0"])[0]
+    return (
+        values.get("vendor_id") == ["AuthenticAMD"] and int(family) >= ZEN5 and set(values.get("flags", ())) >= AVX512
+    )
 
 
 def describe() -> Mapping[str, object]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from charrnn.blas import _is_amd_with_avx512, plan
+from charrnn.blas import _wants_skylakex, plan
 
 ROOT = Path(__file__).parents[1]
 AVX512 = "fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl"
@@ -18,22 +18,33 @@ AVX512 = "fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl"
 @pytest.mark.parametrize(
     "text, expected",
     [
-        (f"vendor_id\t: AuthenticAMD\nflags\t\t: {AVX512}\n\nvendor_id\t: AuthenticAMD\n", True),
-        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2\n", False),
-        (f"vendor_id\t: GenuineIntel\nflags\t\t: {AVX512}\n", False),
+        (f"vendor_id\t: AuthenticAMD\ncpu family\t: 26\nflags\t\t: {AVX512}\n\nvendor_id\t: AuthenticAMD\n", True),
+        (f"vendor_id\t: AuthenticAMD\ncpu family\t: 25\nflags\t\t: {AVX512}\n", False),
+        ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\nflags\t\t: fpu avx2\n", False),
+        (f"vendor_id\t: GenuineIntel\ncpu family\t: 26\nflags\t\t: {AVX512}\n", False),
+        (f"vendor_id\t: AuthenticAMD\nflags\t\t: {AVX512}\n", False),
         ("", False),
     ],
 )
-def test_the_kernel_is_changed_on_amd_with_avx512_only(tmp_path: Path, text: str, expected: bool) -> None:
+def test_the_kernel_is_changed_from_zen_5_on_only(tmp_path: Path, text: str, expected: bool) -> None:
     (tmp_path / "cpuinfo").write_text(text)
-    assert _is_amd_with_avx512(tmp_path / "cpuinfo") is expected
-    assert _is_amd_with_avx512(tmp_path / "missing") is False
+    assert _wants_skylakex(tmp_path / "cpuinfo") is expected
+    assert _wants_skylakex(tmp_path / "missing") is False
 
 
 @pytest.mark.parametrize(
-    "threads, n, h, expected", [(2, 1, 100, (1, 1)), (2, 32, 128, (2, 1)), (2, 1, 4096, (1, 2)), (8, 64, 512, (8, 1))]
+    "threads, n, h, expected",
+    [
+        (2, 1, 100, (1, 1)),
+        (2, 4, 128, (1, 1)),
+        (2, 32, 128, (2, 1)),
+        (2, 1, 4096, (1, 2)),
+        (8, 64, 512, (8, 1)),
+        (8, 8, 512, (4, 2)),
+        (64, 64, 512, (32, 2)),
+    ],
 )
-def test_workers_share_large_batches_and_small_networks_stay_on_one_core(
+def test_workers_share_the_batch_and_the_smallest_networks_stay_on_one_core(
     threads: int, n: int, h: int, expected: tuple[int, int]
 ) -> None:
     assert plan(threads, n, h) == expected

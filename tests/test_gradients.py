@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+from charrnn.errors import CharrnnError
 from charrnn.network.parallel import ParallelStack
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, zero_state
 from charrnn.network.truncation import Policy, Truncation
 from charrnn.text.batches import Streams
 from charrnn.training.config import TrainConfig
-from charrnn.training.loop import Trainer
+from charrnn.training.loop import Dropout, Trainer
 
 T, n, d = 7, 3, 5
 STACKS = [(4,), (4, 3), (3, 5, 2)]
@@ -364,10 +365,7 @@ def test_workers_that_share_the_batch_give_the_gradient_of_one(name, workers):
     truncation = Policy(name, T, None if name == "full" else 3).window(0, T, [0])
     ids, targets = ids[: len(truncation.gains)], targets[: len(truncation.gains)]
 
-    def masks(segment, layer, steps):
-        shape = (steps, n, p.architecture.hidden[layer - 1])
-        return (np.random.default_rng([segment, layer]).random(shape) < 0.5) / 0.5
-
+    masks = Dropout(0.5, (4, 3), n, "float64", (0, 0))
     loss, gradient, state = program_gradient(p, ids, targets, H0, truncation, masks=masks)
     shared = Parameters(p.architecture, np.float64)
     stack = ParallelStack(p.architecture, np.float64, workers)
@@ -376,3 +374,16 @@ def test_workers_that_share_the_batch_give_the_gradient_of_one(name, workers):
     assert close(shared.vector, gradient)
     for ours, theirs in zip(state_2, state, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
+
+
+def test_a_worker_that_fails_or_dies_is_told_and_the_others_do_not_wait():
+    p, ids, targets, H0 = setup((4,), "tanh")
+    stack = ParallelStack(p.architecture, np.float64, 3)
+    gradient = Parameters(p.architecture, np.float64)
+
+    with pytest.raises(IndexError):  # ids that the network does not have, for the last sequence only
+        stack.loss_and_gradient(p, ids, np.where(np.arange(n) < n - 1, targets, 99), H0, window("full"), gradient)
+    stack = ParallelStack(p.architecture, np.float64, 3)
+    stack._others[1]._process.kill()
+    with pytest.raises(CharrnnError, match="worker process ended early"):
+        stack.loss_and_gradient(p, ids, targets, H0, window("full"), gradient)

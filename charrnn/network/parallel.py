@@ -1,42 +1,61 @@
 """One network on several cores: each worker takes a share of the batch through its whole forward and backward pass.
 
-A worker's steps are small products on its own core, with nothing to wait for, and what is no product (φ, copies, sums)
-runs on all cores too. Measured (docs/benchmarks.md) this is at least as fast as several BLAS threads in each product;
-for the smallest networks one worker is the fastest: `charrnn.blas.plan` chooses.
+Workers are processes, and the caller is the first of them. A step is hundreds of products of a few microseconds:
+threads of one Python would wait for each other's lock between them, and BLAS threads for the end of every product.
+Weights and gradients lie in memory that the processes share; the rest of a job goes through a pipe.
+`charrnn.blas.plan` chooses how many; docs/benchmarks.md has what was measured.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+import signal
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from charrnn.errors import CharrnnError
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Masks, Stack, State
 from charrnn.network.truncation import Truncation
+
+AWAKE = (
+    0.001  # seconds that a process looks out for a message before it sleeps: waking it takes as long as ten products
+)
 
 
 class ParallelStack:
     """The loss and gradient of a `Stack`, by `workers` of them; the result differs from one's by rounding only."""
 
     def __init__(self, architecture: Architecture, dtype: npt.DTypeLike, workers: int = 1) -> None:
-        self.stacks = [Stack(architecture, dtype) for _ in range(workers)]
-        self.cell = self.stacks[0].cell
-        self._gradients = [Parameters(architecture, dtype) for _ in range(workers - 1)]
-        self._pool = ThreadPoolExecutor(workers - 1) if workers > 1 else None
+        self.stack = Stack(architecture, dtype)
+        self.cell = self.stack.cell
+        self._others: list[_Worker] = []
+        if workers > 1:
+            context = get_context("spawn")  # a fork would copy locks that other threads hold
+            weights = context.RawArray("b", Parameters(architecture, dtype).vector.nbytes)
+            self._weights: Array = np.frombuffer(weights, dtype)
+            self._others = [_Worker(context, architecture, dtype, weights) for _ in range(workers - 1)]
 
     @property
     def workers(self) -> int:
         """How many there are."""
-        return len(self.stacks)
+        return 1 + len(self._others)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all buffers and of the workers' gradients."""
-        return sum(s.nbytes for s in self.stacks) + sum(g.vector.nbytes for g in self._gradients)
+        """Bytes of all buffers, and of the weights and gradients that are shared."""
+        shared = self._weights.nbytes * self.workers if self._others else 0
+        return self.stack.nbytes + shared + sum(other.nbytes for other in self._others)
 
     def loss_and_gradient(
         self,
@@ -51,33 +70,118 @@ class ParallelStack:
         keep: int | None = None,
         recompute: bool = False,
     ) -> tuple[float, State]:
-        """As `Stack.loss_and_gradient`."""
+        """As `Stack.loss_and_gradient`; with several workers, `masks` must be such as can be sent to a process."""
         n = inputs.shape[1]
-        if self._pool is None or n < self.workers:
-            return self.stacks[0].loss_and_gradient(
+        if not self._others or n < self.workers:
+            return self.stack.loss_and_gradient(
                 parameters, inputs, targets, state, truncation, gradient, masks=masks, keep=keep, recompute=recompute
             )
+        self._weights[...] = parameters.vector
         bounds = [n * i // self.workers for i in range(self.workers + 1)]
+        shares = [slice(start, stop) for start, stop in pairwise(bounds)]
 
-        def work(i: int) -> tuple[float, State]:
-            columns = slice(bounds[i], bounds[i + 1])
-            width = bounds[i + 1] - bounds[i]
-            loss, kept = self.stacks[i].loss_and_gradient(
-                parameters,
-                inputs[:, columns],
-                targets[:, columns],
-                [H[columns] for H in state],
-                replace(truncation, divisor=truncation.divisor * n / width),  # the mean is over all n
-                self._gradients[i - 1] if i else gradient,
-                masks=(lambda *which: masks(*which)[:, columns]) if masks else None,
-                keep=keep,
-                recompute=recompute,
-            )
-            return loss * width / n, kept
+        def job(share: slice) -> Job:
+            part = replace(truncation, divisor=truncation.divisor * n / (share.stop - share.start))  # a mean over all n
+            some = _Share(masks, share) if masks else None
+            return inputs[:, share], targets[:, share], [H[share] for H in state], part, some, keep, recompute
 
-        others = [self._pool.submit(work, i) for i in range(1, self.workers)]
-        results = [work(0), *(other.result() for other in others)]
-        for other in self._gradients:
-            np.add(gradient.vector, other.vector, out=gradient.vector)
-        states = [np.concatenate([kept[layer] for _, kept in results]) for layer in range(len(state))]
-        return sum(loss for loss, _ in results), states
+        for other, share in zip(self._others, shares[1:], strict=True):
+            other.send(job(share))
+        results = [_run(self.stack, parameters, gradient, job(shares[0]))]
+        for other in self._others:
+            results.append(other.result())
+            np.add(gradient.vector, other.gradient, out=gradient.vector)
+        loss = sum(loss * (share.stop - share.start) for (loss, _), share in zip(results, shares, strict=True)) / n
+        return loss, [np.concatenate([kept[layer] for _, kept in results]) for layer in range(len(state))]
+
+
+# Inputs, targets, state, truncation, masks, keep, recompute, as of `Stack.loss_and_gradient`.
+Job = tuple[Array, Array, State, Truncation, Masks, int | None, bool]
+
+
+def _run(stack: Stack, parameters: Parameters, gradient: Parameters, job: Job) -> tuple[float, State]:
+    inputs, targets, state, truncation, masks, keep, recompute = job
+    return stack.loss_and_gradient(
+        parameters, inputs, targets, state, truncation, gradient, masks=masks, keep=keep, recompute=recompute
+    )
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Dropout's factors of some of the sequences."""
+
+    masks: Callable[[int, int, int], Array]
+    share: slice
+
+    def __call__(self, segment: int, layer: int, T: int) -> Array:
+        return self.masks(segment, layer, T)[:, self.share]
+
+
+class _Worker:
+    """A process that works on what it is sent; it ends when this object, or the process that made it, does."""
+
+    def __init__(self, context: SpawnContext, architecture: Architecture, dtype: npt.DTypeLike, weights: Any) -> None:
+        gradient = context.RawArray("b", len(weights))
+        self.gradient: Array = np.frombuffer(gradient, dtype)
+        self.nbytes = 0  # of its buffers
+        self._connection, other_end = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(other_end, architecture, np.dtype(dtype), weights, gradient)
+        )
+        try:
+            self._process.start()
+        except OSError as error:
+            raise CharrnnError(f"a worker process cannot be started ({error}); try --threads 1") from error
+        other_end.close()
+        weakref.finalize(self, self._connection.close)  # which ends the process
+
+    def send(self, job: Job) -> None:
+        """Lets it begin."""
+        try:
+            self._connection.send(job)
+        except OSError:
+            raise self._lost() from None
+
+    def result(self) -> tuple[float, State]:
+        """Loss and state of the job that was sent; its gradient is in `gradient`. Raises what went wrong in it."""
+        try:
+            answer = _receive(self._connection)
+        except (EOFError, OSError):
+            raise self._lost() from None
+        if isinstance(answer, Exception):
+            raise answer
+        loss, kept, self.nbytes = answer
+        return loss, kept
+
+    def _lost(self) -> CharrnnError:
+        self._process.join(1)
+        return CharrnnError(
+            f"a worker process ended early (exit code {self._process.exitcode}; -9 is often too little memory); "
+            "`charrnn train --resume` goes on from the last checkpoint, --threads 1 needs no worker"
+        )
+
+
+def _serve(connection: Connection, architecture: Architecture, dtype: Any, weights: Any, gradient: Any) -> None:
+    """A worker's life: jobs until the pipe closes. Signals are for the first process, which ends when it is ready."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    stack = Stack(architecture, dtype)
+    parameters, into = (Parameters(architecture, dtype, np.frombuffer(x, dtype)) for x in (weights, gradient))
+    while True:
+        try:
+            job = _receive(connection)
+        except (EOFError, OSError):
+            return
+        try:
+            answer: object = (*_run(stack, parameters, into, job), stack.nbytes)
+        except Exception as error:
+            answer = error
+        connection.send(answer)
+
+
+def _receive(connection: Connection) -> Any:
+    """The next message, looked out for at first and then slept for."""
+    until = time.perf_counter() + AWAKE
+    while not connection.poll() and time.perf_counter() < until:
+        pass
+    return connection.recv()

@@ -176,7 +176,7 @@ class TrainConfig:
         None, _count, "Updates between checkpoints; left out, a minute.", "INTEGER", R, True
     )
     seed: int = _option(1, _integer(0), "Seed of everything that is random.", "INTEGER", R)
-    threads: int | None = _option(None, _count, "Threads of the BLAS; left out, chosen by size.", "INTEGER", R, True)
+    threads: int | None = _option(None, _count, "Cores to use; left out, all that help.", "INTEGER", R, True)
 
     def __post_init__(self) -> None:
         if self.val_frac + self.test_frac >= 1:

@@ -13,7 +13,7 @@ from charrnn.errors import DivergedError
 from charrnn.network.buffers import Array
 from charrnn.network.parallel import ParallelStack
 from charrnn.network.parameters import Architecture, Parameters, initial
-from charrnn.network.stack import Masks, State, zero_state
+from charrnn.network.stack import State, zero_state
 from charrnn.network.truncation import Policy
 from charrnn.text.batches import Streams
 from charrnn.training.config import TrainConfig
@@ -32,6 +32,25 @@ class Step:
     gradient_norm: float
     learning_rate: float
     characters: int
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Inverted dropout: factors (T, n, h_l), 0 or 1 / (1 − rate), of one update; `seed` is the run's and its number."""
+
+    rate: float
+    hidden: tuple[int, ...]
+    n: int
+    dtype: str
+    seed: tuple[int, int]
+
+    def __call__(self, segment: int, layer: int, T: int) -> Array:
+        run, step = self.seed
+        rng = np.random.default_rng([run, DROPOUT, step, segment, layer])
+        keep = 1 - self.rate
+        mask = (rng.random((T, self.hidden[layer - 1], self.n), np.float32) < keep).astype(self.dtype)
+        mask *= 1 / keep
+        return mask.transpose(0, 2, 1)
 
 
 class Trainer:
@@ -146,24 +165,15 @@ class Trainer:
             self.state,
             truncation,
             self.gradient,
-            masks=self._masks if config.dropout else None,
+            masks=self._dropout() if config.dropout else None,
             keep=len(truncation.gains) - policy.context(stop),
             recompute=config.recompute,
         )
         return loss, kept, stop, streams.batch_size * (stop - self.position)
 
-    @property
-    def _masks(self) -> Masks:
-        keep = 1 - self.config.dropout
-
-        def masks(segment: int, layer: int, T: int) -> Array:
-            rng = np.random.default_rng([self.config.seed, DROPOUT, self.step, segment, layer])
-            drawn = rng.random((T, self.config.hidden[layer - 1], self.streams.batch_size), np.float32)
-            mask = (drawn < keep).astype(self.parameters.vector.dtype)
-            mask *= 1 / keep
-            return mask.transpose(0, 2, 1)
-
-        return masks
+    def _dropout(self) -> Dropout:
+        config = self.config
+        return Dropout(config.dropout, config.hidden, self.streams.batch_size, config.dtype, (config.seed, self.step))
 
     def gradient_norms(self) -> list[float]:
         """Norm of the last gradient (after clipping) by layer from below, the output layer last."""

@@ -44,7 +44,9 @@ def memory_bytes(trainer: Trainer) -> int:
     if config.truncation == "sliding":
         shared += k * n * states * (3 * total_h + widest) + k * n * gates * total_h
     logits = min(k * n, block_rows(symbols)) * symbols
-    weights = (2 + OPTIMIZERS[config.optimizer][1] + trainer.stack.workers - 1) * P
+    weights = (2 + OPTIMIZERS[config.optimizer][1]) * P
+    if trainer.stack.workers > 1:
+        weights += trainer.stack.workers * P  # shared weights, and a gradient for each of the others
     products = max(h * h for h in hidden) if segments > 1 else widest * widest  # a transposed W_hh
     table = 2 * symbols * hidden[0] * gates  # W_xh + b, and its transpose
     ids = 2 * T * n * 8 + 6 * k * n * 8  # inputs and targets; their order by symbol
