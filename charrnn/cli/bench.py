@@ -22,7 +22,9 @@ def bench(
     batch_size: Annotated[int, typer.Option(min=1, help="Streams n.", metavar="INTEGER")] = 64,
     seq_length: Annotated[int, typer.Option(min=1, help="Steps T.", metavar="INTEGER")] = 64,
     symbols: Annotated[int, typer.Option(min=2, help="Symbols of the vocabulary.", metavar="INTEGER")] = 65,
-    threads: Annotated[int | None, typer.Option(min=1, help="Cores to use; left out, all that help.", metavar="INTEGER")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Cores; left out, all that help.", metavar="INTEGER")
+    ] = None,
     peers: Annotated[
         bool, typer.Option("--peers", help="Race PyTorch and JAX, where installed, on the ten standard shapes.")
     ] = False,
