@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from charrnn.errors import CharrnnError
+from charrnn.network import one_hot
 from charrnn.network.parallel import ParallelStack
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, zero_state
@@ -282,6 +283,14 @@ def test_segments_change_nothing_but_rounding():
     assert close(gradient, gradient_1)
     for ours, naive in zip(state, naive_losses(p, ids, targets, H0)[1][-1], strict=True):
         np.testing.assert_allclose(ours, naive, rtol=1e-10)
+
+
+@pytest.mark.parametrize("hidden", STACKS)
+def test_many_symbols_add_up_rows_to_the_gradient_that_few_get_from_a_product(monkeypatch, hidden):
+    p, ids, targets, H0 = setup(hidden, "tanh")
+    by_product = program_gradient(p, ids, targets, H0, window("full"))[1]
+    monkeypatch.setattr(one_hot, "DENSE", 0)
+    assert close(program_gradient(p, ids, targets, H0, window("full"))[1], by_product)
 
 
 def test_one_hot_inputs_and_ids_give_the_same_bits():

@@ -35,6 +35,7 @@ def breakdown(shape: Shape, steps: int = 20) -> dict[str, float]:
         (stack, "to_rows", "copies between layouts"),
         (stack.Stack, "_add_gradient", "weight gradients"),
         (one_hot, "times_W", "one-hot input"),
+        (one_hot, "fill", "one-hot input"),
         (one_hot, "add_transpose_times", "one-hot input"),
         (output, "softmax", "softmax"),
         (output, "probabilities", "output layer's products, loss"),

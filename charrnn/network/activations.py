@@ -23,10 +23,6 @@ class Activation:
     steepest: float = 1.0
 
 
-def _tanh(Z: Array, out: Array) -> Array:
-    return np.tanh(Z, out=out)
-
-
 def _dtanh(H: Array, out: Array) -> Array:
     np.multiply(H, H, out=out)
     return np.subtract(1, out, out=out)  # 1 − H²
@@ -67,7 +63,7 @@ def _didentity(H: Array, out: Array) -> Array:
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
-        Activation("tanh", _tanh, _dtanh),
+        Activation("tanh", np.tanh, _dtanh),
         Activation("relu", _relu, _drelu),
         Activation("sigmoid", _sigmoid, _dsigmoid, steepest=0.25),
         Activation("identity", _identity, _didentity),

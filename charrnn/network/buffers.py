@@ -59,6 +59,11 @@ def as_sequence(rows: Array, T: int) -> Array:
     return rows.reshape(T, -1, rows.shape[1])
 
 
+def by_columns(sequence: Array) -> Array:
+    """The (T, n, width) sequence as (T, width, n), each step transposed; a view, contiguous if it lies by steps."""
+    return sequence.transpose(0, 2, 1)
+
+
 def to_rows(sequence: Array, out: Array) -> Array:
     """Copies a (T, n, width) sequence into the (T·n, width) matrix `out`."""
     np.copyto(as_sequence(out, len(sequence)), sequence)

@@ -1,10 +1,13 @@
-"""Products with the one-hot input X (T·n, d) without making X: picked rows of W, and rows added to its gradient."""
+"""Products with the one-hot input X (T·n, d): picked rows of W, and for its gradient X itself, or rows added up."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from charrnn.network.buffers import Array
+
+# Up to so many symbols, the product with X is faster than adding up rows by symbol (docs/benchmarks.md).
+DENSE = 128
 
 
 def input_ids(inputs: Array, d: int) -> Array:
@@ -25,6 +28,12 @@ def times_W(ids: Array, W: Array, b: Array, out: Array) -> Array:
         return np.take(W + b, ids, axis=0, out=out, mode="clip")
     np.take(np.ascontiguousarray((W + b).T), ids, axis=1, out=out.T, mode="clip")
     return out
+
+
+def fill(ids: Array, X: Array) -> None:
+    """X (m, d) of ids (m)."""
+    X.fill(0)
+    X[np.arange(len(ids)), ids] = 1
 
 
 def add_transpose_times(ids: Array, dZ: Array, dW: Array) -> None:

@@ -82,10 +82,10 @@ class Parameters:
         )
 
     def joint(self, index: int) -> Array:
-        """W_x and W_hh of layer `index` > 1, one above the other, (h_{l-1} + h_l, gates·h_l); a view of both."""
-        W_x, W_hh, _ = self.layer(index)
-        start = self._starts[f"W_h{index - 1}h{index}"]
-        return self.vector[start : start + W_x.size + W_hh.size].reshape(-1, W_x.shape[1])
+        """W_x and W_hh of layer `index`, one above the other, (d or h_{l-1} + h_l, gates·h_l); a view of both."""
+        W_x, W_hh, b = self.layer(index)
+        stop = self._starts[f"b_h{index}"]
+        return self.vector[stop - W_x.size - W_hh.size : stop].reshape(-1, b.size)
 
     def output(self) -> tuple[Array, Array]:
         """W_ha (h_L, a) and b_a (a,)."""

@@ -303,24 +303,28 @@ class Stack:
     def _add_gradient(self, tape: Tape, layer: int, dZ: Array, dR: Array, gradient: Parameters, fresh: bool) -> None:
         """dW_x += Xᵀ dZ, dW_hh += H_{t-1}ᵀ dR, db += Σ dZ, over all T·n rows; `fresh` if they were zero before.
 
-        Where dZ is dR both products are one, with [X H_{t-1}] (T·n, h_{l-1} + h_l): BLAS is faster on larger matrices.
+        Where dZ is dR both products are one, with [X H_{t-1}] (T·n, d or h_{l-1} + h_l): BLAS is faster on larger
+        matrices. A one-hot X of many symbols is not made; rows of dZ are added up by symbol.
         """
         T, n = tape.ids.shape
         dW_x, dW_hh, db = gradient.layer(layer)
         h = dW_hh.shape[0]
-        below = dW_x.shape[0] if layer > 1 else 0
+        below = dW_x.shape[0] if layer > 1 or dW_x.shape[0] <= one_hot.DENSE else 0
         X_and_H = self._shared.rows("X and H", T, n, below + h)
-        to_rows(tape.S[layer - 1][:-1, :, :h], X_and_H[:, below:])
-        if layer == 1:
-            one_hot.add_transpose_times(tape.ids.ravel(), dZ, dW_x)
+        X, H = X_and_H[:, :below], X_and_H[:, below:]
+        to_rows(tape.S[layer - 1][:-1, :, :h], H)
+        if layer > 1:
+            self._handed_up(tape, layer - 1, out=X)
+        elif below:
+            one_hot.fill(tape.ids.ravel(), X)
         else:
-            self._handed_up(tape, layer - 1, out=X_and_H[:, :below])
-        if layer > 1 and dR is dZ:
+            one_hot.add_transpose_times(tape.ids.ravel(), dZ, dW_x)
+        if below and dR is dZ:
             _add_product(X_and_H, dZ, gradient.joint(layer), fresh)
         else:
-            _add_product(X_and_H[:, below:], dR, dW_hh, fresh)
-            if layer > 1:
-                _add_product(X_and_H[:, :below], dZ, dW_x, fresh)
+            _add_product(H, dR, dW_hh, fresh)
+            if below:
+                _add_product(X, dZ, dW_x, fresh)
         db += dZ.sum(axis=0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
+from charrnn.network.one_hot import DENSE
 from charrnn.network.output import block_rows
 from charrnn.network.stack import segment_length
 from charrnn.training.loop import Trainer
@@ -27,9 +28,9 @@ def memory_bytes(trainer: Trainer) -> int:
     k = segment_length(T) if config.truncation != "sliding" else T
     segments = -(-T // k)
     gates, states = cell.gates, cell.states
-    widest, deep = max(hidden), len(hidden) > 1
-    total_h = sum(hidden)
-    joint = max([hidden[0], *(below + h for below, h in pairwise(hidden))])
+    widest, total_h = max(hidden), sum(hidden)
+    X = symbols if symbols <= DENSE else 0
+    joint = max(below + h for below, h in pairwise([X, *hidden]))
 
     kept = (1 if config.recompute else segments) * (k + 1) * n * states * total_h  # S of every layer
     if cell.keeps_Z:
@@ -39,7 +40,7 @@ def memory_bytes(trainer: Trainer) -> int:
     between = segments * n * states * total_h if segments > 1 else 0  # the states that segments begin with
     shared = k * n * (2 * gates * widest + widest)  # Z by rows and by steps, H by rows
     shared += k * n * (2 * widest + gates * widest + joint)  # dH by rows and by steps, dZ by rows, [X H_{t-1}]
-    shared += k * n * max(hidden[0] * gates, symbols if deep else 0)  # rows of dZ_1, sorted by symbol
+    shared += 0 if X else k * n * hidden[0] * gates  # rows of dZ_1, sorted by symbol
     shared += k * n * widest + n * widest  # φ′
     if config.truncation == "sliding":
         shared += k * n * states * (3 * total_h + widest) + k * n * gates * total_h

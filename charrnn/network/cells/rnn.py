@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from charrnn.network.activations import ACTIVATIONS
-from charrnn.network.buffers import Array, Buffers
+from charrnn.network.buffers import Array, Buffers, by_columns
 
 
 class RNN:
@@ -22,12 +22,12 @@ class RNN:
 
     def forward(self, Z: Array, W_hh: Array, S: Array, buffers: Buffers) -> None:
         """H_t = φ(Z_t + H_{t-1} W_hh) into S[1:]; Z (T, n, h) is X W_x + b."""
-        W = np.asfortranarray(W_hh)  # as W_hhᵀ, contiguous: BLAS is slower on a transposed operand
-        R = buffers.steps("R", 1, *Z[0].shape)[0]
-        phi = self.activation.phi
-        for Z_t, H_before, H_t in zip(Z, S[:-1], S[1:], strict=True):
-            np.matmul(H_before, W, out=R)
-            np.add(Z_t, R, out=R)
+        W_T = W_hh.T.copy()  # contiguous: BLAS is slower on a transposed operand
+        Z, H = by_columns(Z), by_columns(S)
+        R, phi = by_columns(buffers.steps("R", 1, *S[0].shape))[0], self.activation.phi
+        for Z_t, H_before, H_t in zip(Z, H[:-1], H[1:], strict=True):
+            W_T.dot(H_before, R)  # (H_{t-1} W_hh)ᵀ
+            np.add(Z_t, R, R)
             phi(R, H_t)
 
     def stepper(self, W_hh: Array, S: Array) -> Callable[[Array], Array]:
@@ -46,20 +46,19 @@ class RNN:
     ) -> tuple[Array, Array, None]:
         """dZ_t = (dH_t + gains[t+1] · dZ_{t+1} W_hhᵀ) ⊙ φ′(Z_t), from the last step to the first, in place of dH."""
         slope = self.activation.dphi(S[1:], buffers.steps("slope", *dS.shape))  # φ′(Z_t) of all t in one pass
-        carry = buffers.steps("R", 1, *dS[0].shape)[0]
-        W_T, dZ, last = W_hh.T, dS, len(dS) - 1
         if dS_T is not None:
-            np.add(dZ[last], dS_T, out=dZ[last])
-        dZ_t = np.multiply(dZ[last], slope[last], out=dZ[last])
-        for t in range(last - 1, -1, -1):
-            dH_t, gain = dZ[t], gains[t + 1]
+            np.add(dS[-1], dS_T, out=dS[-1])
+        dZ, slope = by_columns(dS), by_columns(slope)
+        R = by_columns(buffers.steps("R", 1, *dS[0].shape))[0]
+        later = np.multiply(dZ[-1], slope[-1], dZ[-1])
+        for dZ_t, slope_t, gain in zip(dZ[-2::-1], slope[-2::-1], gains[:0:-1].tolist(), strict=True):
             if gain:
-                np.matmul(dZ_t, W_T, out=carry)
+                W_hh.dot(later, R)  # (dZ_{t+1} W_hhᵀ)ᵀ
                 if gain != 1:
-                    np.multiply(carry, gain, out=carry)
-                np.add(dH_t, carry, out=dH_t)
-            dZ_t = np.multiply(dH_t, slope[t], out=dH_t)
-        return dZ, dZ, None
+                    np.multiply(R, gain, R)
+                np.add(dZ_t, R, dZ_t)
+            later = np.multiply(dZ_t, slope_t, dZ_t)
+        return dS, dS, None
 
     def backward_one_lag(
         self, dS: Array, Z: Array, W_hh: Array, S: Array, buffers: Buffers
