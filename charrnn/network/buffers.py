@@ -12,6 +12,7 @@ a few per cent of what that saves. One sequence alone (n = 1) lies the same way 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,16 +30,19 @@ class Buffers:
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self.dtype = np.dtype(dtype)
         self._flat: dict[str, Array] = {}
+        self._views: dict[tuple[str, tuple[int, ...]], Array] = {}
 
     def block(self, name: str, *shape: int) -> Array:
         """A C-ordered array of `shape`."""
-        size = 1
-        for length in shape:
-            size *= length
-        flat = self._flat.get(name)
-        if flat is None or flat.size < size:
-            flat = self._flat[name] = np.empty(size, self.dtype)
-        return flat[:size].reshape(shape)
+        view = self._views.get((name, shape))
+        if view is None:
+            size = math.prod(shape)
+            flat = self._flat.get(name)
+            if flat is None or flat.size < size:
+                self._views = {key: view for key, view in self._views.items() if key[0] != name}
+                flat = self._flat[name] = np.empty(size, self.dtype)
+            view = self._views[name, shape] = flat[:size].reshape(shape)
+        return view
 
     def steps(self, name: str, T: int, n: int, width: int) -> Array:
         """A (T, n, width) array that lies by steps."""

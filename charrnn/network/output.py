@@ -62,13 +62,13 @@ def loss_and_error(
     dW_ha, db_a = gradient.output()
     total = 0.0
     for part, A in _blocks(parameters, H, buffers):
-        index = np.arange(len(A)), targets[part]
+        chosen = np.arange(len(A)) + len(A) * targets[part]  # in A's memory, where a symbol's rows lie together
+        flat = A.T.reshape(-1)
         # log(0) is the loss of a symbol that the network holds impossible: infinite, and reported as divergence.
         with np.errstate(divide="ignore"):
-            total -= float(np.log(A[index]).sum(dtype=np.float64))
-        dO = A
-        dO[index] -= 1
-        dO *= 1 / divisor
+            total -= float(np.log(flat[chosen]).sum(dtype=np.float64))
+        flat[chosen] -= 1
+        dO = np.multiply(A, 1 / divisor, out=A)
         dW_ha += H[part].T @ dO
         db_a += dO.sum(axis=0)
         np.matmul(dO, W_ha.T, out=dH[part])

@@ -13,7 +13,7 @@ import numpy as np
 from charrnn.network.buffers import Array
 
 # Updates run over blocks that stay in the cache through all the passes of one update.
-BLOCK = 16_384
+BLOCK = 65_536
 
 Rule = Callable[[Array, list[Array], Array, float, int], None]
 
@@ -56,8 +56,12 @@ def _rmsprop(g: Array, slots: list[Array], scratch: Array, rate: float, step: in
 
 
 def _adam(g: Array, slots: list[Array], scratch: Array, rate: float, step: int) -> None:
-    """m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g²; Δ = η m̂ / (√v̂ + ε) (Kingma & Ba 2015, algorithm 1)."""
+    """m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g²; Δ = η m̂ / (√v̂ + ε) (Kingma & Ba 2015, algorithm 1).
+
+    m̂ = m / (1−β₁ᵗ) and √v̂ = √v / √(1−β₂ᵗ); the factors of both are taken out of the fraction.
+    """
     beta1, beta2 = 0.9, 0.999
+    root = math.sqrt(1 - beta2 ** (step + 1))
     m, v = slots
     m *= beta1
     np.multiply(g, 1 - beta1, out=scratch)
@@ -67,10 +71,9 @@ def _adam(g: Array, slots: list[Array], scratch: Array, rate: float, step: int) 
     scratch *= 1 - beta2
     v += scratch
     np.sqrt(v, out=scratch)
-    scratch *= 1 / math.sqrt(1 - beta2 ** (step + 1))
-    scratch += 1e-8
+    scratch += 1e-8 * root
     np.divide(m, scratch, out=scratch)
-    scratch *= rate / (1 - beta1 ** (step + 1))
+    scratch *= rate * root / (1 - beta1 ** (step + 1))
 
 
 # An optimiser is its rule and the number of slots (arrays as long as the weights) that the rule keeps.

@@ -9,7 +9,7 @@ from charrnn.network.one_hot import DENSE
 from charrnn.network.output import block_rows
 from charrnn.network.stack import segment_length
 from charrnn.training.loop import Trainer
-from charrnn.training.optimizers import OPTIMIZERS
+from charrnn.training.optimizers import BLOCK, OPTIMIZERS
 
 
 def memory_bytes(trainer: Trainer) -> int:
@@ -45,7 +45,7 @@ def memory_bytes(trainer: Trainer) -> int:
     if config.truncation == "sliding":
         shared += k * n * states * (3 * total_h + widest) + k * n * gates * total_h
     logits = min(k * n, block_rows(symbols)) * symbols
-    weights = (2 + OPTIMIZERS[config.optimizer][1]) * P
+    weights = (2 + OPTIMIZERS[config.optimizer][1]) * P + min(P, BLOCK)  # and the optimiser's scratch
     if trainer.stack.workers > 1:
         weights += trainer.stack.workers * P  # shared weights, and a gradient for each of the others
     products = max(h * h for h in hidden) if segments > 1 else widest * widest  # a transposed W_hh

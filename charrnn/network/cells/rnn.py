@@ -25,10 +25,11 @@ class RNN:
         W_T = W_hh.T.copy()  # contiguous: BLAS is slower on a transposed operand
         Z, H = by_columns(Z), by_columns(S)
         R, phi = by_columns(buffers.steps("R", 1, *S[0].shape))[0], self.activation.phi
-        for Z_t, H_before, H_t in zip(Z, H[:-1], H[1:], strict=True):
-            W_T.dot(H_before, R)  # (H_{t-1} W_hh)ᵀ
+        before = H[0]
+        for Z_t, H_t in zip(Z, H[1:], strict=True):
+            W_T.dot(before, R)  # (H_{t-1} W_hh)ᵀ
             np.add(Z_t, R, R)
-            phi(R, H_t)
+            before = phi(R, H_t)
 
     def stepper(self, W_hh: Array, S: Array) -> Callable[[Array], Array]:
         """A function that advances S (n, h) or (h,) by one step from Z_t, in place, and returns H_t."""
