@@ -31,10 +31,10 @@ def softmax(logits: Array) -> Array:
 def probabilities(parameters: Parameters, H: Array, buffers: Buffers) -> Array:
     """A (m, a) for m rows of the top layer's H (m, h)."""
     W_ha, b_a = parameters.output()
-    A = buffers.block("A", len(b_a), len(H)).T
-    np.matmul(H, W_ha, out=A)
-    A += b_a
-    return softmax(A)
+    A_T = buffers.block("A", len(b_a), len(H))  # a symbol's rows lie together: sums over symbols are quick
+    W_ha.T.dot(H.T, A_T)
+    A_T += b_a[:, None]
+    return softmax(A_T.T)
 
 
 def cross_entropy(parameters: Parameters, H: Array, targets: Array, buffers: Buffers) -> Array:
@@ -62,15 +62,15 @@ def loss_and_error(
     dW_ha, db_a = gradient.output()
     total = 0.0
     for part, A in _blocks(parameters, H, buffers):
-        chosen = np.arange(len(A)) + len(A) * targets[part]  # in A's memory, where a symbol's rows lie together
-        flat = A.T.reshape(-1)
+        m, flat = len(A), A.T.reshape(-1)
+        chosen = np.arange(m) + m * targets[part]
         # log(0) is the loss of a symbol that the network holds impossible: infinite, and reported as divergence.
         with np.errstate(divide="ignore"):
             total -= float(np.log(flat[chosen]).sum(dtype=np.float64))
         flat[chosen] -= 1
         dO = np.multiply(A, 1 / divisor, out=A)
-        dW_ha += H[part].T @ dO
-        db_a += dO.sum(axis=0)
+        dW_ha += H[part].T.dot(dO)
+        db_a += dO.T.dot(np.ones(m, dO.dtype))
         np.matmul(dO, W_ha.T, out=dH[part])
     return total
 
