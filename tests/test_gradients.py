@@ -385,14 +385,16 @@ def test_workers_that_share_the_batch_give_the_gradient_of_one(name, workers):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
 
 
-def test_a_worker_that_fails_or_dies_is_told_and_the_others_do_not_wait():
+def test_a_worker_that_fails_or_dies_is_told_and_an_answer_not_fetched_is_not_taken_for_another():
     p, ids, targets, H0 = setup((4,), "tanh")
+    _, expected, _ = program_gradient(p, ids, targets, H0, window("full"))
     stack = ParallelStack(p.architecture, np.float64, 3)
     gradient = Parameters(p.architecture, np.float64)
-
-    with pytest.raises(IndexError):  # ids that the network does not have, for the last sequence only
-        stack.loss_and_gradient(p, ids, np.where(np.arange(n) < n - 1, targets, 99), H0, window("full"), gradient)
-    stack = ParallelStack(p.architecture, np.float64, 3)
+    impossible = np.where(np.arange(n) == 1, 99, targets)  # for the second of three workers: the third has its answer
+    with pytest.raises(IndexError):
+        stack.loss_and_gradient(p, ids, impossible, H0, window("full"), gradient)
+    stack.loss_and_gradient(p, ids, targets, H0, window("full"), gradient)
+    assert close(gradient.vector, expected)
     stack._others[1]._process.kill()
     with pytest.raises(CharrnnError, match="worker process ended early"):
         stack.loss_and_gradient(p, ids, targets, H0, window("full"), gradient)

@@ -124,6 +124,7 @@ class _Worker:
         gradient = context.RawArray("b", len(weights))
         self.gradient: Array = np.frombuffer(gradient, dtype)
         self.nbytes = 0  # of its buffers
+        self._jobs = 0  # sent so far
         self._connection, other_end = context.Pipe()
         self._process = context.Process(
             target=_serve, args=(other_end, architecture, np.dtype(dtype), weights, gradient)
@@ -138,14 +139,17 @@ class _Worker:
     def send(self, job: Job) -> None:
         """Lets it begin."""
         try:
-            self._connection.send(job)
+            self._jobs += 1
+            self._connection.send((self._jobs, job))
         except OSError:
             raise self._lost() from None
 
     def result(self) -> tuple[float, State]:
         """Loss and state of the job that was sent; its gradient is in `gradient`. Raises what went wrong in it."""
+        number = None
         try:
-            answer = _receive(self._connection)
+            while number != self._jobs:  # an answer may lie there that an interrupted step did not fetch
+                number, answer = _receive(self._connection)
         except (EOFError, OSError):
             raise self._lost() from None
         if isinstance(answer, Exception):
@@ -169,14 +173,14 @@ def _serve(connection: Connection, architecture: Architecture, dtype: Any, weigh
     parameters, into = (Parameters(architecture, dtype, np.frombuffer(x, dtype)) for x in (weights, gradient))
     while True:
         try:
-            job = _receive(connection)
+            number, job = _receive(connection)
         except (EOFError, OSError):
             return
         try:
             answer: object = (*_run(stack, parameters, into, job), stack.nbytes)
         except Exception as error:
             answer = error
-        connection.send(answer)
+        connection.send((number, answer))
 
 
 def _receive(connection: Connection) -> Any:
