@@ -33,6 +33,7 @@ def breakdown(shape: Shape, steps: int = 20) -> dict[str, float]:
         (stack.Stack, "_handed_up", "copies between layouts"),
         (stack.Stack, "_through_dropout", "copies between layouts"),
         (stack, "to_rows", "copies between layouts"),
+        (stack, "to_steps", "copies between layouts"),
         (stack.Stack, "_add_gradient", "weight gradients"),
         (one_hot, "times_W", "one-hot input"),
         (one_hot, "fill", "one-hot input"),

@@ -1,6 +1,6 @@
 """Memory of the network: the one place that knows how a sequence lies in memory.
 
-A sequence has the shape (T, n, width) everywhere. It lies in one of two ways, and `copy` goes between them:
+A sequence has the shape (T, n, width) everywhere. It lies in one of two ways, with copies between them:
 
     steps   (T, width, n) in memory: a step is one contiguous block, and its recurrent product W_hhᵀ H_tᵀ a plain GEMM
     rows    (width, T·n) in memory: all steps together are one matrix (T·n, width) for every product that is not
@@ -70,5 +70,24 @@ def by_columns(sequence: Array) -> Array:
 
 def to_rows(sequence: Array, out: Array) -> Array:
     """Copies a (T, n, width) sequence into the (T·n, width) matrix `out`."""
-    np.copyto(as_sequence(out, len(sequence)), sequence)
+    _copy(sequence, as_sequence(out, len(sequence)))
     return out
+
+
+def to_steps(rows: Array, out: Array) -> Array:
+    """Copies a (T·n, width) matrix into the (T, n, width) sequence `out`."""
+    _copy(as_sequence(rows, len(out)), out)
+    return out
+
+
+def _copy(source: Array, out: Array) -> None:
+    """Of one (T, n, width) sequence into another, both by steps or rows, where the n numbers of a unit lie together.
+
+    They are moved as one item, which takes NumPy half the time of n items.
+    """
+    source, out = by_columns(source), by_columns(out)
+    n = source.shape[2]
+    if n > 1:
+        item = np.dtype((np.void, n * source.itemsize))
+        source, out = source.view(item), out.view(item)
+    np.copyto(out, source)

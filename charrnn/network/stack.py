@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.network import one_hot, output
-from charrnn.network.buffers import Array, Buffers, as_sequence, to_rows
+from charrnn.network.buffers import Array, Buffers, as_sequence, to_rows, to_steps
 from charrnn.network.cells import CELLS
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.truncation import Truncation
@@ -86,10 +86,10 @@ class Stack:
             Z = (buffers if cell.keeps_Z else self._shared).steps(f"Z{layer}"[: 1 + cell.keeps_Z], T, n, cell.gates * h)
             if layer == 1:
                 one_hot.times_W(ids.ravel(), W_x, b, out=Z_rows)
-                np.copyto(Z, as_sequence(Z_rows, T))
             else:
                 np.matmul(self._handed_up(tape, layer - 1), W_x, out=Z_rows)
-                np.add(as_sequence(Z_rows, T), b, out=Z)
+                Z_rows += b
+            to_steps(Z_rows, Z)
             S = buffers.steps(f"S{layer}", T + 1, n, cell.states * h)
             S[0] = state[layer - 1]
             cell.forward(Z, W_hh, S, self._shared)
@@ -295,7 +295,7 @@ class Stack:
         dH = self._shared.steps("dH", T, n, dH_rows.shape[1])
         mask = tape.masks[layer - 1]
         if mask is None:
-            np.copyto(dH, as_sequence(dH_rows, T))
+            to_steps(dH_rows, dH)
         else:
             np.multiply(as_sequence(dH_rows, T), mask, out=dH)
         return dH
