@@ -2,7 +2,7 @@
 
 Measured (docs/benchmarks.md): OpenBLAS, which the NumPy wheels carry, runs its AVX2 kernel on AMD processors that have
 AVX-512. From Zen 5 on, which computes all 512 bits at once, its kernel for Intel's (SkylakeX) is twice as fast; on
-Zen 4 it is slower and stays off. And two threads that share one small product spend more time handing it over than
+Zen 4 it is for small products only. And two threads that share one small product spend more time handing it over than
 multiplying, so that the batch is shared out among workers (`network.parallel`), each with the BLAS to itself.
 Both change the last bits of results: the manifest of a run says what was in force. A setting that the user made in the
 environment is never touched.
@@ -20,7 +20,8 @@ KERNEL = "OPENBLAS_CORETYPE"
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
 
-ZEN5 = 26  # the processor family
+ZEN4, ZEN5 = 25, 26  # families of processors; Zen 3 is of 25 too, but has no AVX-512
+SMALL = 1_000_000  # multiplications of a product up to which SkylakeX has kernels that need no packing
 
 # A worker's least share: units times sequences, and sequences. Below it a step is so short that talking to another
 # process costs more than the second core gains. And from how many multiplications on, n·h², BLAS threads gain.
@@ -42,12 +43,13 @@ def configure(threads: int | None = None, n: int = 1, h: int = 1) -> int:
     """
     if "numpy" in sys.modules:
         return 1
-    if KERNEL not in os.environ and _wants_skylakex():
-        os.environ[KERNEL] = "SkylakeX"
     if threads is None and any(name in os.environ for name in THREADS):
-        return 1
-    workers, blas_threads = plan(threads or _cores(), n, h)
-    os.environ[THREADS[0]] = str(blas_threads)
+        workers = 1
+    else:
+        workers, blas_threads = plan(threads or _cores(), n, h)
+        os.environ[THREADS[0]] = str(blas_threads)
+    if KERNEL not in os.environ and _skylakex_helps(n // workers * h * h):
+        os.environ[KERNEL] = "SkylakeX"
     return workers
 
 
@@ -57,17 +59,18 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _wants_skylakex(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def _skylakex_helps(multiplications: int, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the recurrent product of so many multiplications is faster with OpenBLAS's kernel for Intel."""
     try:
         text = cpuinfo.read_text("utf-8", "replace").split("\n\n", 1)[0]
     except OSError:  # not Linux: leave OpenBLAS its own choice
         return False
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     values = {key.strip(): value.split() for key, value in fields.items()}
-    family = values.get("cpu family", ["0"])[0]
-    return (
-        values.get("vendor_id") == ["AuthenticAMD"] and int(family) >= ZEN5 and set(values.get("flags", ())) >= AVX512
-    )
+    if values.get("vendor_id") != ["AuthenticAMD"] or not set(values.get("flags", ())) >= AVX512:
+        return False
+    family = int(values.get("cpu family", ["0"])[0])
+    return family >= ZEN5 or (family == ZEN4 and multiplications <= SMALL)
 
 
 def describe() -> Mapping[str, object]:

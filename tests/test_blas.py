@@ -9,27 +9,33 @@ from pathlib import Path
 
 import pytest
 
-from charrnn.blas import _wants_skylakex, plan
+from charrnn.blas import _skylakex_helps, plan
 
 ROOT = Path(__file__).parents[1]
 AVX512 = "fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl"
 
 
+def cpu(vendor: str, family: int, flags: str) -> str:
+    one = f"vendor_id\t: {vendor}\ncpu family\t: {family}\nflags\t\t: {flags}\n"
+    return f"{one}\n{one}"
+
+
 @pytest.mark.parametrize(
-    "text, expected",
+    "text, small, large",
     [
-        (f"vendor_id\t: AuthenticAMD\ncpu family\t: 26\nflags\t\t: {AVX512}\n\nvendor_id\t: AuthenticAMD\n", True),
-        (f"vendor_id\t: AuthenticAMD\ncpu family\t: 25\nflags\t\t: {AVX512}\n", False),
-        ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\nflags\t\t: fpu avx2\n", False),
-        (f"vendor_id\t: GenuineIntel\ncpu family\t: 26\nflags\t\t: {AVX512}\n", False),
-        (f"vendor_id\t: AuthenticAMD\nflags\t\t: {AVX512}\n", False),
-        ("", False),
+        (cpu("AuthenticAMD", 26, AVX512), True, True),  # Zen 5
+        (cpu("AuthenticAMD", 25, AVX512), True, False),  # Zen 4
+        (cpu("AuthenticAMD", 25, "fpu avx2"), False, False),  # Zen 3
+        (cpu("GenuineIntel", 6, AVX512), False, False),
+        ("vendor_id\t: AuthenticAMD\n", False, False),
+        ("", False, False),
     ],
 )
-def test_the_kernel_is_changed_from_zen_5_on_only(tmp_path: Path, text: str, expected: bool) -> None:
+def test_the_kernel_is_changed_only_where_it_is_faster(tmp_path: Path, text: str, small: bool, large: bool) -> None:
     (tmp_path / "cpuinfo").write_text(text)
-    assert _wants_skylakex(tmp_path / "cpuinfo") is expected
-    assert _wants_skylakex(tmp_path / "missing") is False
+    assert _skylakex_helps(16 * 128**2, tmp_path / "cpuinfo") is small
+    assert _skylakex_helps(16 * 512**2, tmp_path / "cpuinfo") is large
+    assert _skylakex_helps(1, tmp_path / "missing") is False
 
 
 @pytest.mark.parametrize(
