@@ -71,6 +71,16 @@ def test_train_sample_and_eval_work_on_five_scripts(tmp_path: Path, script: str)
     assert json.loads(scored.stdout)["characters"] == len(TEXTS[script]) - 1
 
 
+def test_a_validation_text_beyond_a_million_characters_is_cut_and_a_test_text_is_not(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("abcd " * 200)
+    (tmp_path / "long").write_text("abcd " * 240_000)
+    files = ["--val-file", "long", "--test-file", "long"]
+    trained = charrnn("train", "text", *files, "--max-steps", "1", "--hidden", "4", "--json", cwd=tmp_path)
+    assert b"of the validation text the first 1,000,000 characters are scored" in trained.stderr
+    result = json.loads(trained.stdout)
+    assert (result["validation"]["characters"], result["test"]["characters"]) == (999_999, 1_199_999)
+
+
 def test_a_run_directory_holds_settings_manifest_metrics_and_checkpoints(trained: Path) -> None:
     run = trained / "runs" / "text"
     names = {path.name for path in run.iterdir()}

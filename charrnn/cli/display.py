@@ -20,7 +20,7 @@ from charrnn.training.prepare import Prepared
 from charrnn.training.session import Evaluation, Session
 
 SAMPLE = 72
-EXACT = 1_000_000  # up to so many characters the final score is exact, as one stream
+EXACT = 200_000  # up to so many characters the final score is exact, as one stream
 STREAMS = 128
 
 
@@ -142,9 +142,13 @@ class Display:
         if not interrupted:
             best = checkpoints.load(run.best).parameters
             for name, ids in (("validation", session.validation), ("test", prepared.test)):
-                if ids is not None:
-                    streams = 1 if len(ids) <= EXACT else STREAMS
-                    scores[name] = evaluate(best, ids, streams=streams).as_dict()
+                if ids is None:
+                    continue
+                streams, workers = (1, 1) if len(ids) <= EXACT else (STREAMS, trainer.stack.workers)
+                with tqdm(
+                    total=len(ids) - 1, unit="char", unit_scale=True, desc=name, disable=None, delay=1.0, leave=False
+                ) as bar:
+                    scores[name] = evaluate(best, ids, streams=streams, workers=workers, progress=bar.update).as_dict()
         for name, score in scores.items():
             if score:
                 _say(

@@ -22,6 +22,7 @@ from charrnn.training.run import IDS, Run, Source, default_directory
 from charrnn.training.session import Session
 
 Progress = Callable[[int], object] | None
+VALIDATION_CHARACTERS = 1_000_000  # a longer validation text is cut: enough to choose the best network by
 
 
 @dataclass
@@ -130,8 +131,10 @@ def _assemble(run: Run, config: TrainConfig, corpus: EncodedCorpus, unknown: str
         test = corpus.ids[total - test_count :]
     streams = Streams(corpus.ids[:stop], config.batch_size, config.seq_length, corpus.release)
     trainer = Trainer(config, tokenizer.size, streams, workers)
-    session = Session(trainer, run, symbols, validation if len(validation) > 1 else None)
+    session = Session(trainer, run, symbols, validation[:VALIDATION_CHARACTERS] if len(validation) > 1 else None)
     notices = [streams.notice] if streams.notice else []
+    if len(validation) > VALIDATION_CHARACTERS:
+        notices.append(f"of the validation text the first {VALIDATION_CHARACTERS:,} characters are scored")
     if val_count and len(validation) < 2:
         notices.append("the text is too short for validation: the training loss decides which checkpoint is best")
     return Prepared(session, corpus, np.asarray(test) if len(test) > 1 else None, notices)

@@ -18,7 +18,6 @@ from charrnn.training.run import Run, settings
 
 LOG_EVERY = 50  # updates between rows of the metrics
 SAVE_SECONDS = 60.0
-VALIDATION_CHARACTERS = 1_000_000  # as many are looked at during training; a longer validation text is cut
 
 
 @dataclass(frozen=True)
@@ -125,9 +124,8 @@ class Session:
     def _evaluate(self, step: Step) -> Score | None:
         if self.validation is None:
             return None
-        ids = self.validation[:VALIDATION_CHARACTERS]
-        streams = min(128, max(1, len(ids) // 512))
-        score = evaluate(self.trainer.parameters, ids, streams=streams, workers=self.trainer.stack.workers)
+        streams = min(128, max(1, len(self.validation) // 512))
+        score = evaluate(self.trainer.parameters, self.validation, streams=streams, workers=self.trainer.stack.workers)
         if not math.isfinite(score.nats_per_char):
             raise DivergedError(
                 f"step {step.number}: the validation loss is {score.nats_per_char}; try a smaller --learning-rate"
