@@ -14,6 +14,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 KERNEL = "OPENBLAS_CORETYPE"
@@ -21,7 +22,8 @@ THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
 
 ZEN4, ZEN5 = 25, 26  # families of processors; Zen 3 is of 25 too, but has no AVX-512
-SMALL = 1_000_000  # multiplications of a product up to which SkylakeX has kernels that need no packing
+SMALL = 1_000_000  # multiplications of a product up to which these have kernels that need no packing
+UNPACKED = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 # A worker's least share: units times sequences, and sequences. Below it a step is so short that talking to another
 # process costs more than the second core gains. And from how many multiplications on, n·h², BLAS threads gain.
@@ -71,6 +73,12 @@ def _skylakex_helps(multiplications: int, cpuinfo: Path = Path("/proc/cpuinfo"))
         return False
     family = int(values.get("cpu family", ["0"])[0])
     return family >= ZEN5 or (family == ZEN4 and multiplications <= SMALL)
+
+
+@cache
+def multiplies_small_unpacked() -> bool:
+    """Whether the kernel in force multiplies products of up to `SMALL` multiplications without packing them first."""
+    return describe()["kernel"] in UNPACKED
 
 
 def describe() -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""Imports run one way: cli → training → inference → {network, text} → errors, never back up."""
+"""Imports run one way: cli → training → inference → {network, text} → {blas, errors}, never back up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "errors": set[str](),
     "blas": set[str](),
     "text": {"errors"},
-    "network": {"errors"},
+    "network": {"errors", "blas"},
     "inference": {"errors", "text", "network"},
     "training": {"errors", "blas", "text", "network", "inference"},
     "bench": {"errors", "blas", "text", "network", "inference", "training"},

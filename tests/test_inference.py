@@ -14,6 +14,7 @@ from charrnn.inference.evaluation import evaluate
 from charrnn.inference.gradcheck import gradcheck, problem_of, small_problem
 from charrnn.inference.sampling import Choice, characters_until, sample
 from charrnn.network.parameters import Architecture, Parameters, initial
+from charrnn.network.stack import Stack
 from charrnn.network.truncation import Policy
 from charrnn.training import checkpoint as checkpoints
 
@@ -156,32 +157,18 @@ def test_gradcheck_of_a_larger_network_looks_at_some_weights_and_one_direction()
 
 @pytest.mark.parametrize("name", ["full", "fixed", "sliding", "random"])
 def test_gradcheck_fails_when_a_transpose_is_missing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    from charrnn.network.parameters import Parameters
-
-    layer = Parameters.layer
-
-    def wrong(self: Parameters, index: int) -> Any:
-        W_x, W_hh, b = layer(self, index)
-        return W_x, (W_hh.T if backwards else W_hh), b
-
-    backwards = False
-
-    def switching(method: Any) -> Any:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal backwards
-            backwards = True
-            try:
-                return method(*arguments, **options)
-            finally:
-                backwards = False
+    def with_W_hh_transposed(method: Any) -> Any:
+        def call(stack: Stack, parameters: Parameters, *arguments: Any) -> Any:
+            wrong = Parameters(parameters.architecture, vector=parameters.vector.copy())
+            for index in (1, 2):
+                W_hh = wrong.layer(index)[1]
+                W_hh[...] = W_hh.T.copy()
+            return method(stack, wrong, *arguments)
 
         return call
 
-    from charrnn.network.stack import Stack
-
-    monkeypatch.setattr(Parameters, "layer", wrong)
-    monkeypatch.setattr(Stack, "backward", switching(Stack.backward))
-    monkeypatch.setattr(Stack, "backward_by_lag", switching(Stack.backward_by_lag))
+    monkeypatch.setattr(Stack, "backward", with_W_hh_transposed(Stack.backward))
+    monkeypatch.setattr(Stack, "backward_by_lag", with_W_hh_transposed(Stack.backward_by_lag))
     checks = list(gradcheck(small_problem((4, 3), T=5), Policy(name, 5, None if name == "full" else 2)))
     assert not all(check.passed for check in checks)
 

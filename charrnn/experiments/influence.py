@@ -25,10 +25,10 @@ def gradient(theta: float, s: Array, gains: Array, buffers: Buffers) -> tuple[fl
     """dL/dθ for the summed losses of one window (gains (T,)) that begins in the state s (1, H), and the last state."""
     cell, T = RNN("identity"), len(gains)
     Z = np.broadcast_to(theta * V, (T, 1, H))
-    S = buffers.steps("S", T + 1, 1, H)
+    S = buffers.block("S", T + 1, 1, H)
     S[0] = s
     cell.forward(Z, A.T, S, buffers)
-    dH = buffers.steps("dH", T, 1, H)
+    dH = buffers.block("dH", T, 1, H)
     dH.fill(0)
     dH[:, 0, 0] = S[1:, 0, 0] - 1
     dZ, _, _ = cell.backward(dH, Z, A.T, S, gains, None, buffers)

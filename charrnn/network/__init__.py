@@ -13,6 +13,5 @@ One alphabet, used in every file of this folder:
 Vectors are rows, as in the document: H_t = φ(X_t W_xh + H_{t-1} W_hh + b), dW = Xᵀ dZ, dX = dZ Wᵀ.
 A layer's H has T+1 slices: H[0] is the state that came in, H[:-1] are the H_{t-1}, H[1:] are the H_t.
 
-Sequences have the shape (T, n, h) everywhere. How they lie in memory is decided in one place,
-`buffers.sequence`, because BLAS is faster on one layout than on another.
+Sequences have the shape (T, n, h) everywhere, and lie so in memory: all steps under each other are a (T·n, h) matrix.
 """

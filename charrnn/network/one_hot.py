@@ -24,10 +24,7 @@ def input_ids(inputs: Array, d: int) -> Array:
 
 def times_W(ids: Array, W: Array, b: Array, out: Array) -> Array:
     """X W + b (m, h) into `out`, for ids (m): each row is the id's row of W + b. Exactly the dense product."""
-    if out.flags.c_contiguous:
-        return np.take(W + b, ids, axis=0, out=out, mode="clip")
-    np.take(np.ascontiguousarray((W + b).T), ids, axis=1, out=out.T, mode="clip")
-    return out
+    return np.take(W + b, ids, axis=0, out=out, mode="clip")
 
 
 def fill(ids: Array, X: Array) -> None:
@@ -40,7 +37,4 @@ def add_transpose_times(ids: Array, dZ: Array, dW: Array) -> None:
     """dW += Xᵀ dZ: to the row of each id, the sum of the rows of dZ (m, h) that have it."""
     order = np.argsort(ids, kind="stable")
     present, starts = np.unique(ids[order], return_index=True)
-    if dZ.flags.c_contiguous:
-        dW[present] += np.add.reduceat(dZ[order], starts, axis=0)
-    else:
-        dW[present] += np.add.reduceat(np.take(dZ.T, order, axis=1), starts, axis=1).T
+    dW[present] += np.add.reduceat(dZ[order], starts, axis=0)

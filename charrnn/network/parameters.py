@@ -81,12 +81,6 @@ class Parameters:
             self[f"b_h{index}"],
         )
 
-    def joint(self, index: int) -> Array:
-        """W_x and W_hh of layer `index`, one above the other, (d or h_{l-1} + h_l, gates·h_l); a view of both."""
-        W_x, W_hh, b = self.layer(index)
-        stop = self._starts[f"b_h{index}"]
-        return self.vector[stop - W_x.size - W_hh.size : stop].reshape(-1, b.size)
-
     def output(self) -> tuple[Array, Array]:
         """W_ha (h_L, a) and b_a (a,)."""
         return self[f"W_h{len(self.architecture.hidden)}a"], self["b_a"]

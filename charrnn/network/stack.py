@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.network import one_hot, output
-from charrnn.network.buffers import Array, Buffers, as_sequence, to_rows, to_steps
+from charrnn.network.buffers import Array, Buffers
 from charrnn.network.cells import CELLS
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.truncation import Truncation
@@ -82,15 +82,13 @@ class Stack:
         tape = Tape(ids, [], [], [])
         for layer, h in enumerate(self.architecture.hidden, start=1):
             W_x, W_hh, b = parameters.layer(layer)
-            Z_rows = self._shared.rows("Z_rows", T, n, cell.gates * h)
-            Z = (buffers if cell.keeps_Z else self._shared).steps(f"Z{layer}"[: 1 + cell.keeps_Z], T, n, cell.gates * h)
+            Z = (buffers if cell.keeps_Z else self._shared).block(f"Z{layer}"[: 1 + cell.keeps_Z], T, n, cell.gates * h)
             if layer == 1:
-                one_hot.times_W(ids.ravel(), W_x, b, out=Z_rows)
+                one_hot.times_W(ids.ravel(), W_x, b, out=_rows(Z))
             else:
-                np.matmul(self._handed_up(tape, layer - 1), W_x, out=Z_rows)
-                Z_rows += b
-            to_steps(Z_rows, Z)
-            S = buffers.steps(f"S{layer}", T + 1, n, cell.states * h)
+                self._handed_up(tape, layer - 1).dot(W_x, _rows(Z))
+                Z += b
+            S = buffers.block(f"S{layer}", T + 1, n, cell.states * h)
             S[0] = state[layer - 1]
             cell.forward(Z, W_hh, S, self._shared)
             tape.Z.append(Z)
@@ -98,16 +96,14 @@ class Stack:
             tape.masks.append(masks(segment, layer, T) if masks else None)
         return tape
 
-    def _handed_up(self, tape: Tape, layer: int, out: Array | None = None) -> Array:
+    def _handed_up(self, tape: Tape, layer: int) -> Array:
         """What the layer above reads, all steps as rows: H (T·n, h_l), through its dropout."""
         T, n = tape.ids.shape
         h = self.architecture.hidden[layer - 1]
-        out = self._shared.rows("H_rows", T, n, h) if out is None else out
-        mask = tape.masks[layer - 1]
-        if mask is None:
-            return to_rows(tape.S[layer - 1][1:, :, :h], out)
-        np.multiply(tape.S[layer - 1][1:, :, :h], mask, out=as_sequence(out, T))
-        return out
+        H, mask = tape.S[layer - 1][1:, :, :h], tape.masks[layer - 1]
+        if mask is not None:
+            H = np.multiply(H, mask, out=self._shared.block("H masked", T, n, h))
+        return _rows(H)
 
     def probabilities(self, parameters: Parameters, tape: Tape) -> Array:
         """A (T, n, a) = softmax(H W_ha + b_a) of every step of the tape."""
@@ -179,9 +175,9 @@ class Stack:
     ) -> tuple[Array, float]:
         """∂L/∂H of the top layer (T, n, h), zero for steps before `first`, and the sum of the losses."""
         T, n = tape.ids.shape
-        h = self.architecture.hidden[-1]
-        dH_rows = self._shared.rows("dH_rows", T, n, h)
+        dH = self._error(len(self.architecture.hidden), T, n)
         skipped = min(first, T) * n
+        dH_rows = _rows(dH)
         dH_rows[:skipped] = 0
         loss = 0.0
         if skipped < T * n:
@@ -189,7 +185,12 @@ class Stack:
             loss = output.loss_and_error(
                 parameters, H_rows, targets.ravel(), divisor, gradient, dH_rows[skipped:], self._shared
             )
-        return self._through_dropout(tape, len(self.architecture.hidden), dH_rows), loss
+        _through_dropout(dH, tape.masks[-1])
+        return dH, loss
+
+    def _error(self, layer: int, T: int, n: int) -> Array:
+        """The buffer for ∂L/∂H (T, n, h_l). The cell turns it into dZ in place, so the layer below needs another."""
+        return self._shared.block(f"dH{layer % 2}", T, n, self.architecture.hidden[layer - 1])
 
     def backward(
         self,
@@ -217,13 +218,11 @@ class Stack:
                 before = np.zeros((n, S.shape[2]), self.dtype) if direct is None else direct.copy()
                 before[:, : W_hh.shape[0]] += dR[0] @ W_hh.T
                 handed.insert(0, gains[0] * before)
-            dZ_rows = self._shared.rows("dZ_rows", T, n, dZ.shape[2])
-            to_rows(dZ, dZ_rows)
-            dR_rows = dZ_rows if dR is dZ else to_rows(dR, self._shared.rows("dR_rows", T, n, dR.shape[2]))
-            self._add_gradient(tape, layer, dZ_rows, dR_rows, gradient, fresh=dS_T is None)
+            self._add_gradient(tape, layer, dZ, dR, gradient, fresh=dS_T is None)
             if layer > 1:
-                dH_rows = self._shared.rows("dH_rows", T, n, W_x.shape[0])
-                dH = self._through_dropout(tape, layer - 1, np.matmul(dZ_rows, W_x.T, out=dH_rows))
+                dH = self._error(layer - 1, T, n)
+                _rows(dZ).dot(W_x.T, _rows(dH))
+                _through_dropout(dH, tape.masks[layer - 2])
         return handed or None
 
     def backward_by_lag(self, parameters: Parameters, tape: Tape, dH: Array, lags: int, gradient: Parameters) -> Array:
@@ -235,10 +234,7 @@ class Stack:
         hidden, shared = self.architecture.hidden, self._shared
         T, n = tape.ids.shape
         norms = np.zeros((lags, len(hidden)))
-        # Everything lies by rows here, so that each product over all t is one GEMM.
-        S = [
-            as_sequence(to_rows(s, shared.rows(f"lag S{i}", T + 1, n, s.shape[2])), T + 1) for i, s in enumerate(tape.S)
-        ]
+        S = tape.S
         dZ: list[Array] = [np.empty(0)] * len(hidden)
         dR = list(dZ)
         direct: list[Array | None] = [None] * len(hidden)
@@ -246,32 +242,31 @@ class Stack:
         for k in range(min(lags, T)):
             for i in range(len(hidden) - 1, -1, -1):
                 W_x, W_hh, _ = parameters.layer(i + 1)
-                E_rows = shared.rows(f"E{i}{k % 2}", T, n, S[i].shape[2])
-                E = as_sequence(E_rows, T)
+                E = shared.block(f"E{i}{k % 2}", T, n, S[i].shape[2])
                 E.fill(0)
                 if k == 0 or i < len(hidden) - 1:
                     E[:, :, : hidden[i]] = dH
                 if k > 0:
-                    carried = np.matmul(dR[i], W_hh.T, out=shared.rows("carried", T, n, hidden[i]))
-                    E[:-1, :, : hidden[i]] += as_sequence(carried, T)[1:]
+                    carried = shared.block("carried", T, n, hidden[i])
+                    _rows(dR[i]).dot(W_hh.T, _rows(carried))
+                    E[:-1, :, : hidden[i]] += carried[1:]
                     if (past := direct[i]) is not None:
                         E[:-1] += past[1:]
-                dZ_k, dR_k, direct[i] = self.cell.backward_one_lag(E, tape.Z[i], W_hh, S[i], shared)
-                dZ[i] = dZ_k.reshape(T * n, -1)
-                dR[i] = dZ[i] if dR_k is dZ_k else dR_k.reshape(T * n, -1)
+                dZ[i], dR[i], direct[i] = self.cell.backward_one_lag(E, tape.Z[i], W_hh, S[i], shared)
                 norms[k, i] = np.linalg.norm(dZ[i])
                 if k == 0:
-                    total = dZ[i].copy("K")
-                    totals[i] = total, (total if dR[i] is dZ[i] else dR[i].copy("K"))
+                    total = dZ[i].copy()
+                    totals[i] = total, (total if dR[i] is dZ[i] else dR[i].copy())
                 else:
                     np.add(totals[i][0], dZ[i], out=totals[i][0])
                     if dR[i] is not dZ[i]:
                         np.add(totals[i][1], dR[i], out=totals[i][1])
                 if i > 0:
-                    dH_rows = np.matmul(dZ[i], W_x.T, out=shared.rows("dH_rows", T, n, hidden[i - 1]))
-                    dH = self._through_dropout(tape, i, dH_rows)
-        for i, (dZ_rows, dR_rows) in enumerate(totals):
-            self._add_gradient(tape, i + 1, dZ_rows, dR_rows, gradient, fresh=True)
+                    dH = self._error(i, T, n)
+                    _rows(dZ[i]).dot(W_x.T, _rows(dH))
+                    _through_dropout(dH, tape.masks[i - 1])
+        for i, (total, total_R) in enumerate(totals):
+            self._add_gradient(tape, i + 1, total, total_R, gradient, fresh=True)
         return norms
 
     def error_norms_by_lag(self, parameters: Parameters, tape: Tape, targets: Array, lags: int) -> Array:
@@ -284,48 +279,41 @@ class Stack:
         """dS (T, n, states·h) with dH in its first columns: dH itself, unless the cell carries more than H."""
         if self.cell.states == 1:
             return dH
-        dS = self._shared.steps("dS", *tape.S[layer - 1][1:].shape)
+        dS = self._shared.block("dS", *tape.S[layer - 1][1:].shape)
         dS.fill(0)
         dS[:, :, : dH.shape[2]] = dH
         return dS
 
-    def _through_dropout(self, tape: Tape, layer: int, dH_rows: Array) -> Array:
-        """The error at what layer `layer` handed up, as the error at its H, by steps (T, n, h_l)."""
-        T, n = tape.ids.shape
-        dH = self._shared.steps("dH", T, n, dH_rows.shape[1])
-        mask = tape.masks[layer - 1]
-        if mask is None:
-            to_steps(dH_rows, dH)
-        else:
-            np.multiply(as_sequence(dH_rows, T), mask, out=dH)
-        return dH
-
     def _add_gradient(self, tape: Tape, layer: int, dZ: Array, dR: Array, gradient: Parameters, fresh: bool) -> None:
         """dW_x += Xᵀ dZ, dW_hh += H_{t-1}ᵀ dR, db += Σ dZ, over all T·n rows; `fresh` if they were zero before.
 
-        Where dZ is dR both products are one, with [X H_{t-1}] (T·n, d or h_{l-1} + h_l): BLAS is faster on larger
-        matrices. A one-hot X of many symbols is not made; rows of dZ are added up by symbol.
+        A one-hot X of many symbols is not made; rows of dZ are added up by symbol.
         """
         T, n = tape.ids.shape
         dW_x, dW_hh, db = gradient.layer(layer)
-        h = dW_hh.shape[0]
-        below = dW_x.shape[0] if layer > 1 or dW_x.shape[0] <= one_hot.DENSE else 0
-        X_and_H = self._shared.rows("X and H", T, n, below + h)
-        X, H = X_and_H[:, :below], X_and_H[:, below:]
-        to_rows(tape.S[layer - 1][:-1, :, :h], H)
+        d, h = len(dW_x), len(dW_hh)
+        dZ_rows = _rows(dZ)
         if layer > 1:
-            self._handed_up(tape, layer - 1, out=X)
-        elif below:
+            _add_product(self._handed_up(tape, layer - 1), dZ_rows, dW_x, fresh)
+        elif d <= one_hot.DENSE:
+            X = self._shared.block("X", T * n, d)
             one_hot.fill(tape.ids.ravel(), X)
+            _add_product(X, dZ_rows, dW_x, fresh)
         else:
-            one_hot.add_transpose_times(tape.ids.ravel(), dZ, dW_x)
-        if below and dR is dZ:
-            _add_product(X_and_H, dZ, gradient.joint(layer), fresh)
-        else:
-            _add_product(H, dR, dW_hh, fresh)
-            if below:
-                _add_product(X, dZ, dW_x, fresh)
-        db += dZ.T.dot(np.ones(T * n, dZ.dtype))  # a sum of rows: BLAS adds them faster than NumPy does
+            one_hot.add_transpose_times(tape.ids.ravel(), dZ_rows, dW_x)
+        _add_product(_rows(tape.S[layer - 1][:-1, :, :h]), _rows(dR), dW_hh, fresh)
+        db += np.ones(T * n, dZ.dtype).dot(dZ_rows)  # a sum of rows: BLAS adds them faster than NumPy does
+
+
+def _rows(sequence: Array) -> Array:
+    """All steps of a sequence (T, n, width) under each other, (T·n, width); a view of it where it is contiguous."""
+    return sequence.reshape(-1, sequence.shape[2])
+
+
+def _through_dropout(dH: Array, mask: Array | None) -> None:
+    """The error at what a layer handed up becomes the error at its H, in place."""
+    if mask is not None:
+        np.multiply(dH, mask, out=dH)
 
 
 def _add_product(A: Array, B: Array, dW: Array, fresh: bool) -> None:

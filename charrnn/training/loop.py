@@ -48,9 +48,9 @@ class Dropout:
         run, step = self.seed
         rng = np.random.default_rng([run, DROPOUT, step, segment, layer])
         keep = 1 - self.rate
-        mask = (rng.random((T, self.hidden[layer - 1], self.n), np.float32) < keep).astype(self.dtype)
+        mask: Array = (rng.random((T, self.n, self.hidden[layer - 1]), np.float32) < keep).astype(self.dtype)
         mask *= 1 / keep
-        return mask.transpose(0, 2, 1)
+        return mask
 
 
 class Trainer:

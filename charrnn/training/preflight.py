@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import pairwise
 
 from charrnn.network.one_hot import DENSE
 from charrnn.network.output import block_rows
@@ -30,7 +29,6 @@ def memory_bytes(trainer: Trainer) -> int:
     gates, states = cell.gates, cell.states
     widest, total_h = max(hidden), sum(hidden)
     X = symbols if symbols <= DENSE else 0
-    joint = max(below + h for below, h in pairwise([X, *hidden]))
 
     kept = (1 if config.recompute else segments) * (k + 1) * n * states * total_h  # S of every layer
     if cell.keeps_Z:
@@ -38,20 +36,21 @@ def memory_bytes(trainer: Trainer) -> int:
     if config.dropout:
         kept += (1 if config.recompute else segments) * k * n * total_h
     between = segments * n * states * total_h if segments > 1 else 0  # the states that segments begin with
-    shared = k * n * (2 * gates * widest + widest)  # Z by rows and by steps, H by rows
-    shared += k * n * (2 * widest + gates * widest + joint)  # dH by rows and by steps, dZ by rows, [X H_{t-1}]
+    errors = max(hidden[0::2]) + max(hidden[1::2], default=0)  # dH of a layer, and of the one below it
+    shared = k * n * (gates * widest + errors + widest + X) + n * widest  # Z, dH, φ′, X; H_{t-1} W_hh
     shared += 0 if X else k * n * hidden[0] * gates  # rows of dZ_1, sorted by symbol
-    shared += k * n * widest + n * widest  # φ′
+    shared += k * n * widest if config.dropout else 0  # H, masked
     if config.truncation == "sliding":
-        shared += k * n * states * (3 * total_h + widest) + k * n * gates * total_h
+        shared += k * n * (states * (2 * total_h + widest) + gates * total_h)  # E of two lags, dZ carried; the sums
     logits = min(k * n, block_rows(symbols)) * symbols
     weights = (2 + OPTIMIZERS[config.optimizer][1]) * P + min(P, BLOCK)  # and the optimiser's scratch
     if trainer.stack.workers > 1:
         weights += trainer.stack.workers * P  # shared weights, and a gradient for each of the others
-    products = max(h * h for h in hidden) if segments > 1 else widest * widest  # a transposed W_hh
-    table = 2 * symbols * hidden[0] * gates  # W_xh + b, and its transpose
+    weights += gates * widest * widest  # a transposed W_hh
+    weights += gates * widest * max(*hidden, X) if segments > 1 else 0  # a segment's gradient, before it is added
+    weights += symbols * hidden[0] * gates  # W_xh + b
     ids = 2 * T * n * 8 + 6 * k * n * 8  # inputs and targets; their order by symbol
-    return size * (kept + between + shared + logits + weights + products + table) + ids + P
+    return size * (kept + between + shared + logits + weights) + ids + P
 
 
 def seconds_per_step(trainer: Trainer) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from charrnn.network.activations import ACTIVATIONS
-from charrnn.network.buffers import Array, Buffers, by_columns
+from charrnn.network.buffers import Array, Buffers
+from charrnn.network.products import product_with
 
 
 class RNN:
@@ -22,12 +23,11 @@ class RNN:
 
     def forward(self, Z: Array, W_hh: Array, S: Array, buffers: Buffers) -> None:
         """H_t = φ(Z_t + H_{t-1} W_hh) into S[1:]; Z (T, n, h) is X W_x + b."""
-        W_T = W_hh.T.copy()  # contiguous: BLAS is slower on a transposed operand
-        Z, H = by_columns(Z), by_columns(S)
-        R, phi = by_columns(buffers.steps("R", 1, *S[0].shape))[0], self.activation.phi
-        before = H[0]
-        for Z_t, H_t in zip(Z, H[1:], strict=True):
-            W_T.dot(before, R)  # (H_{t-1} W_hh)ᵀ
+        R, phi = buffers.block("R", *S[0].shape), self.activation.phi
+        times_W = product_with(W_hh, R, buffers)
+        before = S[0]
+        for Z_t, H_t in zip(Z, S[1:], strict=True):
+            times_W(before)  # H_{t-1} W_hh
             np.add(Z_t, R, R)
             before = phi(R, H_t)
 
@@ -46,15 +46,15 @@ class RNN:
         self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers
     ) -> tuple[Array, Array, None]:
         """dZ_t = (dH_t + gains[t+1] · dZ_{t+1} W_hhᵀ) ⊙ φ′(Z_t), from the last step to the first, in place of dH."""
-        slope = self.activation.dphi(S[1:], buffers.steps("slope", *dS.shape))  # φ′(Z_t) of all t in one pass
+        slope = self.activation.dphi(S[1:], buffers.block("slope", *dS.shape))  # φ′(Z_t) of all t in one pass
         if dS_T is not None:
             np.add(dS[-1], dS_T, out=dS[-1])
-        dZ, slope = by_columns(dS), by_columns(slope)
-        R = by_columns(buffers.steps("R", 1, *dS[0].shape))[0]
-        later = np.multiply(dZ[-1], slope[-1], dZ[-1])
-        for dZ_t, slope_t, gain in zip(dZ[-2::-1], slope[-2::-1], gains[:0:-1].tolist(), strict=True):
+        R = buffers.block("R", *dS[0].shape)
+        times_W_T = product_with(W_hh.T, R, buffers)
+        later = np.multiply(dS[-1], slope[-1], dS[-1])
+        for dZ_t, slope_t, gain in zip(dS[-2::-1], slope[-2::-1], gains[:0:-1].tolist(), strict=True):
             if gain:
-                W_hh.dot(later, R)  # (dZ_{t+1} W_hhᵀ)ᵀ
+                times_W_T(later)  # dZ_{t+1} W_hhᵀ
                 if gain != 1:
                     np.multiply(R, gain, R)
                 np.add(dZ_t, R, dZ_t)

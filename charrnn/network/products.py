@@ -1,0 +1,44 @@
+"""The products H W_hh of the loop over time: few rows, the same W again and again.
+
+BLAS packs both factors of a product before it multiplies, which with few rows takes as long as multiplying. OpenBLAS's
+kernels for AVX-512 leave it out where a product is small. So a larger W is laid out once, in panels of columns, and H
+is taken in groups of rows, so that each group times each panel is small: one call of np.matmul. Measured on one core
+(docs/benchmarks.md), 16 rows times 512 × 512: 110 GFLOP/s in one product, 235 in panels; the core's limit is 235.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from charrnn import blas
+from charrnn.network.buffers import Array, Buffers
+
+PANEL = 64  # columns: four AVX-512 registers of float32, as OpenBLAS's kernel takes at once
+FEWEST_ROWS = 4
+
+
+def product_with(W: Array, out: Array, buffers: Buffers) -> Callable[[Array], Array]:
+    """A function of H (n, h) that writes H W into `out` (n, g), for one W (h, g) and many H; until the next call."""
+    (h, g), n = W.shape, len(out)
+    rows = group_rows(n, h, g) if W.dtype == np.float32 and blas.multiplies_small_unpacked() else None
+    if rows is None:
+        if not W.flags.c_contiguous:  # BLAS is slower on a transposed factor
+            contiguous = buffers.block("W", h, g)
+            np.copyto(contiguous, W)
+            W = contiguous
+        return lambda H: H.dot(W, out)
+    panels = buffers.block("W", g // PANEL, 1, h, PANEL)
+    np.copyto(panels, W.reshape(h, g // PANEL, 1, PANEL).transpose(1, 2, 0, 3))
+    out_panels = out.reshape(n // rows, rows, g // PANEL, PANEL).transpose(2, 0, 1, 3)  # (panels, groups, rows, 64)
+    return lambda H: np.matmul(H.reshape(-1, rows, h), panels, out_panels)
+
+
+def group_rows(n: int, h: int, g: int) -> int | None:
+    """Rows of a group, for (n, h) times (h, g) in panels; None where one whole product is as fast, or no panels fit."""
+    if n * h * g <= blas.SMALL or g % PANEL:
+        return None
+    most = blas.SMALL // (h * PANEL)
+    rows = max((rows for rows in range(1, min(n, most) + 1) if n % rows == 0), default=0)
+    return rows if rows >= FEWEST_ROWS else None

@@ -1,0 +1,67 @@
+"""Products in panels are the same products."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from charrnn import blas
+from charrnn.network.buffers import Array, Buffers
+from charrnn.network.parameters import Architecture, Parameters, initial
+from charrnn.network.products import PANEL, group_rows, product_with
+from charrnn.network.stack import Stack, zero_state
+from charrnn.network.truncation import Policy
+
+
+@pytest.fixture(params=[False, True], ids=["packed", "unpacked"])
+def unpacked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(blas, "multiplies_small_unpacked", lambda: request.param)
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    "n, h, g",
+    [(16, 512, 512), (64, 512, 512), (66, 320, 256), (37, 256, 192), (61, 512, 512), (32, 250, 250), (3, 5, 4)],
+)
+def test_products_are_those_of_a_plain_product(n: int, h: int, g: int, transposed: bool, unpacked: bool) -> None:
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((g, h)).T if transposed else rng.standard_normal((h, g))
+    out = np.empty((n, g), np.float32)
+    times_W = product_with(W.astype(np.float32), out, Buffers(np.float32))
+    for _ in range(2):
+        H = rng.standard_normal((n, h + 1))[:, :h]  # as of a cell that carries more than H
+        times_W(H.astype(np.float32))
+        np.testing.assert_allclose(out, H @ W, rtol=0, atol=2e-5 * np.sqrt(h))
+
+
+@pytest.mark.parametrize("h", [64, 128, 320, 512, 1024, 4096])
+@pytest.mark.parametrize("n", [1, 2, 16, 37, 48, 64, 100, 4096])
+def test_groups_divide_the_rows_and_keep_each_product_small(n: int, h: int) -> None:
+    rows = group_rows(n, h, h)
+    if rows is None:
+        assert n * h * h <= blas.SMALL or not any(n % r == 0 and r * h * PANEL <= blas.SMALL for r in range(4, n + 1))
+    else:
+        assert n % rows == 0
+        assert rows * h * PANEL <= blas.SMALL
+
+
+def test_gradients_in_panels_are_those_of_double_precision(unpacked: bool) -> None:
+    T, n = 5, 66
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.integers(0, 9, (2, T, n))
+    architecture = Architecture(9, (128, 192))
+    exact = initial(architecture, rng, np.float64)
+    gradients: list[Array] = []
+    for dtype in (np.float64, np.float32):
+        parameters = Parameters(architecture, dtype, exact.vector.astype(dtype))
+        gradient = Parameters(architecture, dtype)
+        truncation = Policy("full", T).window(0, T, (0,))
+        Stack(architecture, dtype).loss_and_gradient(
+            parameters, inputs, targets, zero_state(parameters, n), truncation, gradient
+        )
+        gradients.append(gradient.vector)
+    error = np.abs(gradients[1] - gradients[0]).max()
+    assert error < 1e-6 * np.abs(gradients[0]).max() * np.sqrt(T * n)
+    assert group_rows(n, 128, 128)
+    assert group_rows(n, 192, 192)
