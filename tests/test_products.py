@@ -31,7 +31,7 @@ def test_products_are_those_of_a_plain_product(n: int, h: int, g: int, transpose
     times_W = product_with(W.astype(np.float32), out, Buffers(np.float32))
     for _ in range(2):
         H = rng.standard_normal((n, h + 1))[:, :h]  # as of a cell that carries more than H
-        times_W(H.astype(np.float32))
+        times_W(H.astype(np.float32), out)
         np.testing.assert_allclose(out, H @ W, rtol=0, atol=2e-5 * np.sqrt(h))
 
 

@@ -20,11 +20,11 @@ def block_rows(a: int) -> int:
     return max(BLOCK // a, 16)
 
 
-def softmax(logits: Array) -> Array:
+def softmax(logits: Array, buffers: Buffers) -> Array:
     """exp(O) / Σ exp(O) over the last axis, in place; the largest logit of each row is taken off first."""
-    logits -= logits.real.max(axis=-1, keepdims=True)
+    logits -= np.maximum.reduce(logits.real, axis=-1, keepdims=True)
     np.exp(logits, out=logits)
-    logits /= logits.dot(np.ones((logits.shape[-1], 1), logits.dtype))  # a sum: BLAS adds faster than NumPy does
+    logits /= logits.dot(buffers.ones(logits.shape[-1]))[:, None]
     return logits
 
 
@@ -34,7 +34,7 @@ def probabilities(parameters: Parameters, H: Array, buffers: Buffers) -> Array:
     A = buffers.block("A", len(H), len(b_a))
     H.dot(W_ha, A)
     A += b_a
-    return softmax(A)
+    return softmax(A, buffers)
 
 
 def cross_entropy(parameters: Parameters, H: Array, targets: Array, buffers: Buffers) -> Array:
@@ -71,7 +71,7 @@ def loss_and_error(
         flat[chosen] -= 1
         dO = np.multiply(A, 1 / divisor, out=A)
         dW_ha += H[part].T.dot(dO)
-        db_a += np.ones(m, dO.dtype).dot(dO)
+        db_a += buffers.ones(m).dot(dO)
         dO.dot(W_ha.T, dH[part])
     return total
 

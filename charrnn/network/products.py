@@ -19,8 +19,13 @@ PANEL = 64  # columns: four AVX-512 registers of float32, as OpenBLAS's kernel t
 FEWEST_ROWS = 4
 
 
-def product_with(W: Array, out: Array, buffers: Buffers) -> Callable[[Array], Array]:
-    """A function of H (n, h) that writes H W into `out` (n, g), for one W (h, g) and many H; until the next call."""
+def product_with(W: Array, out: Array, buffers: Buffers) -> Callable[[Array, Array], Array]:
+    """A function of H (n, h) and this `out` (n, g) that writes H W into it, for one W (h, g) and many H.
+
+    H and `out` may be vectors, (h,) and (g,). It holds until the next call with these buffers.
+    """
+    if out.ndim == 1:
+        return W.T.dot
     (h, g), n = W.shape, len(out)
     rows = group_rows(n, h, g) if W.dtype == np.float32 and blas.multiplies_small_unpacked() else None
     if rows is None:
@@ -28,11 +33,16 @@ def product_with(W: Array, out: Array, buffers: Buffers) -> Callable[[Array], Ar
             contiguous = buffers.block("W", h, g)
             np.copyto(contiguous, W)
             W = contiguous
-        return lambda H: H.dot(W, out)
+        return lambda H, out: H.dot(W, out)
     panels = buffers.block("W", g // PANEL, 1, h, PANEL)
     np.copyto(panels, W.reshape(h, g // PANEL, 1, PANEL).transpose(1, 2, 0, 3))
     out_panels = out.reshape(n // rows, rows, g // PANEL, PANEL).transpose(2, 0, 1, 3)  # (panels, groups, rows, 64)
-    return lambda H: np.matmul(H.reshape(-1, rows, h), panels, out_panels)
+    return lambda H, _: np.matmul(H.reshape(-1, rows, h), panels, out_panels)
+
+
+def alone(sequence: Array) -> Array:
+    """(T, 1, h) as (T, h), for one sequence alone; any other (T, n, h) as it is. Vectors take NumPy less time."""
+    return sequence[:, 0] if sequence.shape[1] == 1 else sequence
 
 
 def group_rows(n: int, h: int, g: int) -> int | None:

@@ -302,7 +302,7 @@ class Stack:
         else:
             one_hot.add_transpose_times(tape.ids.ravel(), dZ_rows, dW_x)
         _add_product(_rows(tape.S[layer - 1][:-1, :, :h]), _rows(dR), dW_hh, fresh)
-        db += np.ones(T * n, dZ.dtype).dot(dZ_rows)  # a sum of rows: BLAS adds them faster than NumPy does
+        db += self._shared.ones(T * n).dot(dZ_rows)
 
 
 def _rows(sequence: Array) -> Array:
