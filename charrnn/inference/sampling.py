@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.network.buffers import Array
+from charrnn.network.buffers import Array, Buffers
 from charrnn.network.cells import CELLS
 from charrnn.network.parameters import Parameters
+from charrnn.network.products import product_with
 from charrnn.network.stack import Stack, zero_state
 
 DRAWS = 256  # random numbers fetched at a time
@@ -46,7 +47,10 @@ def sample(
     pick = _picker(choice, np.random.default_rng(seed), n, architecture.symbols)
 
     steps = [cell.stepper(W_hh, S) for (_, W_hh, _), S in zip(layers, state, strict=True)]
-    upper = [(step, W_x, b) for step, (W_x, _, b) in zip(steps[1:], layers[1:], strict=True)]
+    upper = []
+    for step, (W_x, _, b), below in zip(steps[1:], layers[1:], state, strict=False):
+        Z = np.empty((*below.shape[:-1], len(b)), W_x.dtype)
+        upper.append((step, product_with(W_x, Z, Buffers(Z.dtype)), b, Z))
     H = state[-1][..., : architecture.hidden[-1]]
     while True:
         logits = H.dot(W_ha)
@@ -54,9 +58,9 @@ def sample(
         ids = pick(logits)
         yield ids
         H = steps[0](first[ids[0]] if n == 1 else first[ids])
-        for step, W_x, b in upper:
-            Z = H.dot(W_x)
-            Z += b
+        for step, times_W, b, Z in upper:
+            times_W(H, Z)
+            np.add(Z, b, Z)
             H = step(Z)
 
 

@@ -35,9 +35,10 @@ class RNN:
     def stepper(self, W_hh: Array, S: Array) -> Callable[[Array], Array]:
         """A function that advances S (n, h) or (h,) by one step from Z_t, in place, and returns H_t."""
         R, phi = np.empty_like(S), self.activation.phi
+        times_W = product_with(W_hh, R, Buffers(S.dtype))
 
         def step(Z: Array) -> Array:
-            S.dot(W_hh, R)
+            times_W(S, R)
             np.add(Z, R, out=R)
             return phi(R, S)
 
