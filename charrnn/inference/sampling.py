@@ -52,9 +52,10 @@ def sample(
         Z = np.empty((*below.shape[:-1], len(b)), W_x.dtype)
         upper.append((step, product_with(W_x, Z, Buffers(Z.dtype)), b, Z))
     H = state[-1][..., : architecture.hidden[-1]]
+    logits = np.empty((*H.shape[:-1], len(b_a)), H.dtype)
     while True:
-        logits = H.dot(W_ha)
-        logits += b_a
+        H.dot(W_ha, logits)
+        np.add(logits, b_a, logits)
         ids = pick(logits)
         yield ids
         H = steps[0](first[ids[0]] if n == 1 else first[ids])
@@ -74,20 +75,17 @@ def _picker(choice: Choice, rng: np.random.Generator, n: int, a: int) -> Callabl
     dtype = np.float64 if a > 4096 else None  # many small probabilities must not vanish in their sum
 
     def pick(logits: Array) -> Array:
-        logits -= logits.max(axis=-1, keepdims=True) if n > 1 else logits.max()
+        logits -= logits.max(axis=-1, keepdims=True) if n > 1 else np.maximum.reduce(logits)
         if inverse != 1:
             logits *= inverse
         P = np.exp(logits, out=logits)
         if not plain:
             _restrict(P.reshape(n, a), choice)
-        # The first symbol at which the running sum passes u · Σ P.
+        # The first symbol at which the running sum passes u · Σ P; the last one where that rounds up to Σ P itself.
         sums = np.add.accumulate(P, axis=-1, dtype=dtype)
-        u = next(draws)
         if n == 1:
-            ids: Array = sums.searchsorted(u * sums[-1], "right")
-        else:
-            ids = (sums <= (u * sums[:, -1])[:, None]).sum(axis=1)
-        # Where u · Σ P rounds up to Σ P itself.
+            return np.array([min(int(sums.searchsorted(next(draws).item() * sums[-1], "right")), a - 1)])
+        ids = (sums <= (next(draws) * sums[:, -1])[:, None]).sum(axis=1)
         return np.minimum(ids, a - 1)
 
     return pick
