@@ -27,7 +27,7 @@ UNPACKED = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 # A worker's least share: units times sequences, and sequences. Below it a step is so short that talking to another
 # process costs more than the second core gains. And from how many multiplications on, n·h², BLAS threads gain.
-SHARE, SEQUENCES = 500, 2
+SHARE, SEQUENCES = 500, 4
 BLAS_THREADS_FROM = 500_000
 
 

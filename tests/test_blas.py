@@ -46,8 +46,8 @@ def test_the_kernel_is_changed_only_where_it_is_faster(tmp_path: Path, text: str
         (2, 32, 128, (2, 1)),
         (2, 1, 4096, (1, 2)),
         (8, 64, 512, (8, 1)),
-        (8, 8, 512, (4, 2)),
-        (64, 64, 512, (32, 2)),
+        (8, 8, 512, (2, 4)),
+        (64, 64, 512, (16, 4)),
     ],
 )
 def test_workers_share_the_batch_and_the_smallest_networks_stay_on_one_core(

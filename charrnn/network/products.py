@@ -16,7 +16,7 @@ from charrnn import blas
 from charrnn.network.buffers import Array, Buffers
 
 PANEL = 64  # columns: four AVX-512 registers of float32, as OpenBLAS's kernel takes at once
-FEWEST_ROWS = 4
+FEWEST_ROWS = 2
 
 
 def product_with(W: Array, out: Array, buffers: Buffers) -> Callable[[Array, Array], Array]:
