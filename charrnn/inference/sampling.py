@@ -85,8 +85,8 @@ def _picker(choice: Choice, rng: np.random.Generator, n: int, a: int) -> Callabl
         sums = np.add.accumulate(P, axis=-1, dtype=dtype)
         if n == 1:
             return np.array([min(int(sums.searchsorted(next(draws).item() * sums[-1], "right")), a - 1)])
-        ids = (sums <= (next(draws) * sums[:, -1])[:, None]).sum(axis=1)
-        return np.minimum(ids, a - 1)
+        ids: Array = (sums <= (next(draws) * sums[:, -1])[:, None]).sum(axis=1)
+        return np.minimum(ids, a - 1, out=ids)
 
     return pick
 

@@ -66,9 +66,10 @@ def loss_and_error(
         flat = A.reshape(-1)
         chosen = np.arange(0, m * a, a) + targets[part]
         # log(0) is the loss of a symbol that the network holds impossible: infinite, and reported as divergence.
+        A_target = flat[chosen]
         with np.errstate(divide="ignore"):
-            total -= float(np.log(flat[chosen]).sum(dtype=np.float64))
-        flat[chosen] -= 1
+            total -= float(np.add.reduce(np.log(A_target), dtype=np.float64))
+        flat[chosen] = A_target - 1
         dO = np.multiply(A, 1 / divisor, out=A)
         dW_ha += H[part].T.dot(dO)
         db_a += buffers.ones(m).dot(dO)

@@ -183,7 +183,7 @@ class Trainer:
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, object]]:
         """The arrays and the numbers beside the weights that `restore` needs to go on exactly."""
-        arrays = {f"optimizer_{i}": slot for i, slot in enumerate(self.optimizer.slots)}
+        arrays = {f"optimizer_{name}": slot for name, slot in self.optimizer.slots.items()}
         arrays |= {f"H{i}": H for i, H in enumerate(self.state, start=1)}
         numbers = ("step", "epoch", "position", "seconds", "plateaus")
         return arrays, {name: getattr(self, name) for name in numbers}
@@ -191,8 +191,8 @@ class Trainer:
     def restore(self, weights: Array, arrays: dict[str, Array], numbers: dict[str, object]) -> None:
         """Continues where `snapshot` was taken; KeyError or ValueError where something is missing or misshapen."""
         self.parameters.vector[...] = weights
-        for i, slot in enumerate(self.optimizer.slots):
-            slot[...] = arrays[f"optimizer_{i}"]
+        for name, slot in self.optimizer.slots.items():
+            slot[...] = arrays[f"optimizer_{name}"]
         for i, H in enumerate(self.state, start=1):
             H[...] = arrays[f"H{i}"]
         for name in ("step", "epoch", "position", "plateaus"):

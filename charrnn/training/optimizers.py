@@ -56,33 +56,32 @@ def _rmsprop(g: Array, slots: list[Array], scratch: Array, rate: float, step: in
 
 
 def _adam(g: Array, slots: list[Array], scratch: Array, rate: float, step: int) -> None:
-    """m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g²; Δ = η m̂ / (√v̂ + ε) (Kingma & Ba 2015, algorithm 1).
+    """m ← β₁m + g, v ← β₂v + g²; Δ = η m̂ / (√v̂ + ε) (Kingma & Ba 2015, algorithm 1, whose m and v are ours times
+    1−β₁ and 1−β₂).
 
-    m̂ = m / (1−β₁ᵗ) and √v̂ = √v / √(1−β₂ᵗ); the factors of both are taken out of the fraction.
+    m̂ = m (1−β₁)/(1−β₁ᵗ) and √v̂ = √v √((1−β₂)/(1−β₂ᵗ)); the factors of both are taken out of the fraction.
     """
     beta1, beta2 = 0.9, 0.999
-    root = math.sqrt(1 - beta2 ** (step + 1))
+    root = math.sqrt((1 - beta2 ** (step + 1)) / (1 - beta2))
     m, v = slots
     m *= beta1
-    np.multiply(g, 1 - beta1, out=scratch)
-    m += scratch
+    m += g
     v *= beta2
     np.multiply(g, g, out=scratch)
-    scratch *= 1 - beta2
     v += scratch
     np.sqrt(v, out=scratch)
     scratch += 1e-8 * root
     np.divide(m, scratch, out=scratch)
-    scratch *= rate * root / (1 - beta1 ** (step + 1))
+    scratch *= rate * root * (1 - beta1) / (1 - beta1 ** (step + 1))
 
 
-# An optimiser is its rule and the number of slots (arrays as long as the weights) that the rule keeps.
-OPTIMIZERS: dict[str, tuple[Rule, int]] = {
-    "sgd": (_sgd, 0),
-    "momentum": (_momentum, 1),
-    "adagrad": (_adagrad, 1),
-    "rmsprop": (_rmsprop, 1),
-    "adam": (_adam, 2),
+# An optimiser is its rule and the names of its slots, arrays as long as the weights that the rule keeps.
+OPTIMIZERS: dict[str, tuple[Rule, tuple[str, ...]]] = {
+    "sgd": (_sgd, ()),
+    "momentum": (_momentum, ("m",)),
+    "adagrad": (_adagrad, ("v",)),
+    "rmsprop": (_rmsprop, ("v",)),
+    "adam": (_adam, ("m", "v")),
 }
 
 
@@ -90,8 +89,8 @@ class Optimizer:
     """Applies the rule called `name` to weights (size,); `slots` begin at zero."""
 
     def __init__(self, name: str, size: int, dtype: np.dtype[np.floating]) -> None:
-        self._rule, count = OPTIMIZERS[name]
-        self.slots: list[Array] = [np.zeros(size, dtype) for _ in range(count)]
+        self._rule, names = OPTIMIZERS[name]
+        self.slots: dict[str, Array] = {slot: np.zeros(size, dtype) for slot in names}
         self._scratch: Array = np.empty(min(size, BLOCK), dtype)
 
     def update(self, weights: Array, g: Array, rate: float, step: int) -> None:
@@ -100,7 +99,7 @@ class Optimizer:
             part = slice(start, start + BLOCK)
             weights_part = weights[part]
             scratch = self._scratch[: len(weights_part)]
-            self._rule(g[part], [slot[part] for slot in self.slots], scratch, rate, step)
+            self._rule(g[part], [slot[part] for slot in self.slots.values()], scratch, rate, step)
             weights_part -= scratch
 
 

@@ -43,7 +43,7 @@ def memory_bytes(trainer: Trainer) -> int:
     if config.truncation == "sliding":
         shared += k * n * (states * (2 * total_h + widest) + gates * total_h)  # E of two lags, dZ carried; the sums
     logits = min(k * n, block_rows(symbols)) * symbols
-    weights = (2 + OPTIMIZERS[config.optimizer][1]) * P + min(P, BLOCK)  # and the optimiser's scratch
+    weights = (2 + len(OPTIMIZERS[config.optimizer][1])) * P + min(P, BLOCK)  # and the optimiser's scratch
     if trainer.stack.workers > 1:
         weights += trainer.stack.workers * P  # shared weights, and a gradient for each of the others
     weights += gates * widest * widest  # a transposed W_hh
