@@ -313,3 +313,29 @@ def test_the_reader_of_a_sample_may_leave_early(trained: Path) -> None:
         process.stdout.close()
         assert process.wait(30) != 0
         assert process.stderr is not None and not process.stderr.read()
+
+
+def test_a_run_that_goes_on_has_the_same_blas_workers_and_bits(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    # The BLAS and the workers are chosen before NumPy is imported, and only where the user has not chosen.
+    environment = {k: v for k, v in ENVIRONMENT.items() if not k.startswith(("OPENBLAS", "OMP"))}
+    command = ["--hidden", "64", "--batch-size", "16", "--seq-length", "20", "--threads", "2"]
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "charrnn", "train", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stderr.decode()
+
+    run("text", *command, "--out", "whole", "--max-steps", "6", "--schedule", "constant")
+    run("text", *command, "--out", "parts", "--max-steps", "3", "--schedule", "constant")
+    assert json.loads((tmp_path / "parts" / "manifest.json").read_bytes())["blas"]["workers"] == 2
+    assert "BLAS" not in run("--resume", "parts", "--max-steps", "6")
+    whole, parts = (np.load(tmp_path / name / "last.npz") for name in ("whole", "parts"))
+    for name in set(whole.files) - {"metadata"}:
+        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)

@@ -11,9 +11,9 @@ from charrnn.errors import CharrnnError, CheckpointError
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.training.archive import read_archive, write_archive
+from charrnn.training.run import BEST, LAST
 
 FORMAT = 1
-BEST, LAST = "best.npz", "last.npz"
 
 
 @dataclass

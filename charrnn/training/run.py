@@ -1,4 +1,7 @@
-"""A run directory: the settings, where they come from, the metrics, and the best and last checkpoint."""
+"""A run directory: the settings, where they come from, the metrics, and the best and last checkpoint.
+
+To import this must not import NumPy: a run that goes on chooses the BLAS by the settings it finds here.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charrnn import __version__
 from charrnn.errors import CheckpointError, ConfigError, StorageError
-from charrnn.training import checkpoint as checkpoints
-from charrnn.training.checkpoint import BEST, LAST, Checkpoint
 from charrnn.training.config import TrainConfig, resolve
 from charrnn.training.durable import atomic_write_bytes
 
+if TYPE_CHECKING:
+    from charrnn.training.checkpoint import Checkpoint
+
+BEST, LAST = "best.npz", "last.npz"
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
 
 
@@ -141,7 +146,9 @@ class Run:
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Writes best.npz or last.npz."""
-        checkpoints.save(self.directory / name, checkpoint)
+        from charrnn.training.checkpoint import save
+
+        save(self.directory / name, checkpoint)
 
     def keep_best_from_last(self) -> None:
         """Makes a best checkpoint of the last one, where training stopped before the first evaluation."""

@@ -12,9 +12,9 @@ import numpy as np
 from charrnn.errors import CheckpointError, DivergedError
 from charrnn.inference.evaluation import Score, evaluate
 from charrnn.network.buffers import Array
-from charrnn.training.checkpoint import BEST, LAST, Checkpoint
+from charrnn.training.checkpoint import Checkpoint
 from charrnn.training.loop import Step, Trainer
-from charrnn.training.run import Run, settings
+from charrnn.training.run import BEST, LAST, Run, settings
 
 LOG_EVERY = 50  # updates between rows of the metrics
 SAVE_SECONDS = 60.0
