@@ -4,8 +4,8 @@ Measured (docs/benchmarks.md): OpenBLAS, which the NumPy wheels carry, runs its 
 AVX-512. From Zen 5 on, which computes all 512 bits at once, its kernel for Intel's (SkylakeX) is twice as fast; on
 Zen 4 it is for small products only. And two threads that share one small product spend more time handing it over than
 multiplying, so that the batch is shared out among workers (`network.parallel`), each with the BLAS to itself.
-Both change the last bits of results: the manifest of a run says what was in force. A setting that the user made in the
-environment is never touched.
+Both change the last bits of results: the manifest of a run says what was in force. What the user set in the
+environment stays; only --threads goes over it.
 """
 
 from __future__ import annotations

@@ -47,3 +47,9 @@ class StorageError(CharrnnError):
     """Reading or writing failed: disk full, permission, missing file (exit code 5)."""
 
     exit_code = 5
+
+
+class WorkerError(CharrnnError):
+    """A worker process could not be started, or has ended early (exit code 5)."""
+
+    exit_code = 5

@@ -7,7 +7,7 @@ from charrnn.errors import CharrnnError
 from charrnn.network import one_hot
 from charrnn.network.parallel import ParallelStack
 from charrnn.network.parameters import Architecture, Parameters
-from charrnn.network.stack import Stack, zero_state
+from charrnn.network.stack import Stack, segment_length, zero_state
 from charrnn.network.truncation import Policy, Truncation
 from charrnn.text.batches import Streams
 from charrnn.training.config import TrainConfig
@@ -285,6 +285,16 @@ def test_segments_change_nothing_but_rounding():
         np.testing.assert_allclose(ours, naive, rtol=1e-10)
 
 
+def test_segments_that_begin_at_a_cut_change_nothing(monkeypatch):
+    steps, border = 300, segment_length(300)
+    assert border < steps
+    p, ids, targets, H0 = setup((4, 3), "tanh", steps)
+    truncation = window("fixed", border, steps=steps)
+    in_segments = program_gradient(p, ids, targets, H0, truncation)[1]
+    monkeypatch.setattr("charrnn.network.stack.segment_length", lambda T: T)
+    assert close(in_segments, program_gradient(p, ids, targets, H0, truncation)[1])
+
+
 @pytest.mark.parametrize("hidden", STACKS)
 def test_many_symbols_add_up_rows_to_the_gradient_that_few_get_from_a_product(monkeypatch, hidden):
     p, ids, targets, H0 = setup(hidden, "tanh")
@@ -335,6 +345,8 @@ def test_the_gradient_under_dropout_equals_complex_step_with_the_same_masks():
 
     _, gradient, _ = program_gradient(p, ids, targets, H0, window("full"), masks=masks)
     assert close(gradient, naive_gradient(p, objective))
+    _, by_lag, _ = program_gradient(p, ids, targets, H0, window("sliding", T), masks=masks)
+    assert close(by_lag, gradient)
 
 
 @pytest.mark.torch
@@ -383,6 +395,24 @@ def test_workers_that_share_the_batch_give_the_gradient_of_one(name, workers):
     assert close(shared.vector, gradient)
     for ours, theirs in zip(state_2, state, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
+
+
+def test_workers_follow_the_weights_keep_the_state_of_an_earlier_step_and_run_segments_again():
+    steps = 300  # more than one segment
+    p, ids, targets, H0 = setup((4, 3), "tanh", steps)
+    truncation = window("full", steps=steps)
+    shared, stack = Parameters(p.architecture, np.float64), ParallelStack(p.architecture, np.float64, 3)
+    options = {"keep": 100, "recompute": True}
+    for _ in range(2):
+        _, gradient, state = program_gradient(p, ids, targets, H0, truncation, **options)
+        _, state_2 = stack.loss_and_gradient(p, ids, targets, H0, truncation, shared, **options)
+        assert close(shared.vector, gradient)
+        for ours, theirs in zip(state_2, state, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
+        p.vector[:] += 0.1 * gradient / np.abs(gradient).max()
+    recomputing = stack._others[0].nbytes
+    stack.loss_and_gradient(p, ids, targets, H0, truncation, shared)
+    assert recomputing < stack._others[0].nbytes
 
 
 def test_a_worker_that_fails_or_dies_is_told_and_an_answer_not_fetched_is_not_taken_for_another():

@@ -8,7 +8,7 @@ import pytest
 from charrnn import blas
 from charrnn.network.buffers import Array, Buffers
 from charrnn.network.parameters import Architecture, Parameters, initial
-from charrnn.network.products import PANEL, group_rows, product_with
+from charrnn.network.products import PANEL, alone, group_rows, product_with
 from charrnn.network.stack import Stack, zero_state
 from charrnn.network.truncation import Policy
 
@@ -28,7 +28,11 @@ def test_products_are_those_of_a_plain_product(n: int, h: int, g: int, transpose
     rng = np.random.default_rng(0)
     W = rng.standard_normal((g, h)).T if transposed else rng.standard_normal((h, g))
     out = np.empty((n, g), np.float32)
-    times_W = product_with(W.astype(np.float32), out, Buffers(np.float32))
+    buffers = Buffers(np.float32)
+    times_W = product_with(np.asarray(W, np.float32), out, buffers)
+    in_panels = unpacked and group_rows(n, h, g) is not None
+    assert bool(buffers.nbytes) == (transposed or in_panels)  # the copy of W
+    assert in_panels or not unpacked or (n, h) in [(37, 256), (61, 512), (32, 250), (3, 5)]
     for _ in range(2):
         H = rng.standard_normal((n, h + 1))[:, :h]  # as of a cell that carries more than H
         times_W(H.astype(np.float32), out)
@@ -65,3 +69,20 @@ def test_gradients_in_panels_are_those_of_double_precision(unpacked: bool) -> No
     assert error < 1e-6 * np.abs(gradients[0]).max() * np.sqrt(T * n)
     assert group_rows(n, 128, 128)
     assert group_rows(n, 192, 192)
+
+
+def test_one_sequence_alone_is_a_vector() -> None:
+    rng = np.random.default_rng(0)
+    W, S = rng.standard_normal((5, 4)), rng.standard_normal((3, 1, 5))
+    out = np.empty(4)
+    product_with(W, out, Buffers(np.float64))(alone(S)[1], out)
+    np.testing.assert_allclose(out, S[1, 0] @ W, rtol=1e-14)
+    assert alone(np.empty((3, 2, 5))).shape == (3, 2, 5)
+
+
+@pytest.mark.parametrize("kernel, expected", [("SkylakeX", True), ("Haswell", False), ("Zen", False), (None, False)])
+def test_panels_are_for_kernels_that_do_not_pack(
+    monkeypatch: pytest.MonkeyPatch, kernel: str | None, expected: bool
+) -> None:
+    monkeypatch.setattr(blas, "describe", lambda: {"kernel": kernel})
+    assert blas.multiplies_small_unpacked.__wrapped__() is expected

@@ -81,10 +81,13 @@ def _picker(choice: Choice, rng: np.random.Generator, n: int, a: int) -> Callabl
         P = np.exp(logits, out=logits)
         if not plain:
             _restrict(P.reshape(n, a), choice)
-        # The first symbol at which the running sum passes u · Σ P; the last one where that rounds up to Σ P itself.
+        # The first symbol at which the running sum passes u · Σ P.
         sums = np.add.accumulate(P, axis=-1, dtype=dtype)
         if n == 1:
-            return np.array([min(int(sums.searchsorted(next(draws).item() * sums[-1], "right")), a - 1)])
+            mark = next(draws).item() * sums[-1]
+            if mark >= sums[-1]:  # rounded up
+                mark = np.nextafter(sums[-1], sums.dtype.type(0))
+            return np.array([min(int(sums.searchsorted(mark, "right")), a - 1)])
         ids: Array = (sums <= (next(draws) * sums[:, -1])[:, None]).sum(axis=1)
         return np.minimum(ids, a - 1, out=ids)
 

@@ -21,7 +21,7 @@ def block_rows(a: int) -> int:
 
 
 def softmax(logits: Array, buffers: Buffers) -> Array:
-    """exp(O) / Σ exp(O) over the last axis, in place; the largest logit of each row is taken off first."""
+    """exp(O) / Σ exp(O) of every row (m, a), in place; the largest logit of each row is taken off first."""
     logits -= np.maximum.reduce(logits.real, axis=-1, keepdims=True)
     np.exp(logits, out=logits)
     logits /= logits.dot(buffers.ones(logits.shape[-1]))[:, None]
@@ -62,14 +62,13 @@ def loss_and_error(
     dW_ha, db_a = gradient.output()
     total = 0.0
     for part, A in _blocks(parameters, H, buffers):
-        m, a = A.shape
-        flat = A.reshape(-1)
-        chosen = np.arange(0, m * a, a) + targets[part]
+        m = len(A)
+        chosen = np.arange(m), targets[part]
         # log(0) is the loss of a symbol that the network holds impossible: infinite, and reported as divergence.
-        A_target = flat[chosen]
+        A_target = A[chosen]
         with np.errstate(divide="ignore"):
             total -= float(np.add.reduce(np.log(A_target), dtype=np.float64))
-        flat[chosen] = A_target - 1
+        A[chosen] = A_target - 1
         dO = np.multiply(A, 1 / divisor, out=A)
         dW_ha += H[part].T.dot(dO)
         db_a += buffers.ones(m).dot(dO)

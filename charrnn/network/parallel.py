@@ -10,27 +10,27 @@ from __future__ import annotations
 
 import signal
 import time
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
+from multiprocessing.util import Finalize
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.errors import CharrnnError
+from charrnn.errors import WorkerError
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Masks, Stack, State
 from charrnn.network.truncation import Truncation
 
-AWAKE = (
-    0.001  # seconds that a process looks out for a message before it sleeps: waking it takes as long as ten products
-)
+# Seconds that a process looks out for a message before it sleeps: waking it takes as long as ten products.
+AWAKE = 0.001
 
 
 class ParallelStack:
@@ -42,9 +42,12 @@ class ParallelStack:
         self._others: list[_Worker] = []
         if workers > 1:
             context = get_context("spawn")  # a fork would copy locks that other threads hold
-            weights = context.RawArray("b", Parameters(architecture, dtype).vector.nbytes)
-            self._weights: Array = np.frombuffer(weights, dtype)
-            self._others = [_Worker(context, architecture, dtype, weights) for _ in range(workers - 1)]
+            try:
+                weights = context.RawArray("b", Parameters(architecture, dtype).vector.nbytes)
+                self._weights: Array = np.frombuffer(weights, dtype)
+                self._others = [_Worker(context, architecture, dtype, weights) for _ in range(workers - 1)]
+            except OSError as error:
+                raise WorkerError(f"worker processes cannot be started ({error}); try --threads 1") from error
 
     @property
     def workers(self) -> int:
@@ -87,9 +90,12 @@ class ParallelStack:
 
         for other, share in zip(self._others, shares[1:], strict=True):
             other.send(job(share))
-        results = [_run(self.stack, parameters, gradient, job(shares[0]))]
-        for other in self._others:
-            results.append(other.result())
+        try:
+            results = [_run(self.stack, parameters, gradient, job(shares[0]))]
+        finally:  # an answer that is left lying could fill the pipe
+            answers = [other.answer() for other in self._others]
+        for other, answer in zip(self._others, answers, strict=True):
+            results.append(other.result(answer))
             np.add(gradient.vector, other.gradient, out=gradient.vector)
         loss = sum(loss * (share.stop - share.start) for (loss, _), share in zip(results, shares, strict=True)) / n
         return loss, [np.concatenate([kept[layer] for _, kept in results]) for layer in range(len(state))]
@@ -114,7 +120,7 @@ class _Share:
     share: slice
 
     def __call__(self, segment: int, layer: int, T: int) -> Array:
-        return self.masks(segment, layer, T)[:, self.share]
+        return self.masks(segment, layer, T)[:, self.share].copy()
 
 
 class _Worker:
@@ -129,12 +135,10 @@ class _Worker:
         self._process = context.Process(
             target=_serve, args=(other_end, architecture, np.dtype(dtype), weights, gradient)
         )
-        try:
+        with _signals_blocked():
             self._process.start()
-        except OSError as error:
-            raise CharrnnError(f"a worker process cannot be started ({error}); try --threads 1") from error
         other_end.close()
-        weakref.finalize(self, self._connection.close)  # which ends the process
+        Finalize(self, self._connection.close, exitpriority=1)  # ends the process before Python waits for it at exit
 
     def send(self, job: Job) -> None:
         """Lets it begin."""
@@ -144,22 +148,26 @@ class _Worker:
         except OSError:
             raise self._lost() from None
 
-    def result(self) -> tuple[float, State]:
-        """Loss and state of the job that was sent; its gradient is in `gradient`. Raises what went wrong in it."""
+    def answer(self) -> object:
+        """To the job that was sent; waits for it."""
         number = None
         try:
             while number != self._jobs:  # an answer may lie there that an interrupted step did not fetch
                 number, answer = _receive(self._connection)
         except (EOFError, OSError):
             raise self._lost() from None
+        return answer
+
+    def result(self, answer: Any) -> tuple[float, State]:
+        """Loss and state that it tells; the gradient is in `gradient`. Raises what went wrong in the worker."""
         if isinstance(answer, Exception):
             raise answer
         loss, kept, self.nbytes = answer
         return loss, kept
 
-    def _lost(self) -> CharrnnError:
+    def _lost(self) -> WorkerError:
         self._process.join(1)
-        return CharrnnError(
+        return WorkerError(
             f"a worker process ended early (exit code {self._process.exitcode}; -9 is often too little memory); "
             "`charrnn train --resume` goes on from the last checkpoint, --threads 1 needs no worker"
         )
@@ -169,6 +177,7 @@ def _serve(connection: Connection, architecture: Architecture, dtype: Any, weigh
     """A worker's life: jobs until the pipe closes. Signals are for the first process, which ends when it is ready."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    np.seterr(over="ignore", invalid="ignore")  # divergence is found in the loss and the gradient
     stack = Stack(architecture, dtype)
     parameters, into = (Parameters(architecture, dtype, np.frombuffer(x, dtype)) for x in (weights, gradient))
     while True:
@@ -180,7 +189,23 @@ def _serve(connection: Connection, architecture: Architecture, dtype: Any, weigh
             answer: object = (*_run(stack, parameters, into, job), stack.nbytes)
         except Exception as error:
             answer = error
-        connection.send((number, answer))
+        try:
+            connection.send((number, answer))
+        except OSError:  # nobody waits for it any more
+            return
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """A process that is started in here never sees SIGINT and SIGTERM; the one that starts it sees them afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _receive(connection: Connection) -> Any:

@@ -82,7 +82,9 @@ class Stack:
         tape = Tape(ids, [], [], [])
         for layer, h in enumerate(self.architecture.hidden, start=1):
             W_x, W_hh, b = parameters.layer(layer)
-            Z = (buffers if cell.keeps_Z else self._shared).block(f"Z{layer}"[: 1 + cell.keeps_Z], T, n, cell.gates * h)
+            Z = (buffers if cell.keeps_Z else self._shared).block(
+                f"Z{layer}" if cell.keeps_Z else "Z", T, n, cell.gates * h
+            )
             if layer == 1:
                 one_hot.times_W(ids.ravel(), W_x, b, out=_rows(Z))
             else:
@@ -154,12 +156,14 @@ class Stack:
                 kept = tape.state(keep - start)
             if not last:
                 state = tape.state(k)
+                if recompute:
+                    tape.masks.clear()  # they are drawn again
 
         total, dS_T = 0.0, None
         for i, start in reversed(list(enumerate(starts))):
-            if recompute and i < len(starts) - 1:
-                tapes[i] = self.forward(parameters, inputs[start : start + k], states[i], masks, i)
             tape, stop = tapes[i], min(start + k, T)
+            if recompute and stop < T:
+                tape = self.forward(parameters, inputs[start:stop], states[i], masks, i)
             first = max(truncation.context - start, 0)
             part = targets[max(start - truncation.context, 0) : max(stop - truncation.context, 0)]
             dH, loss = self._output_error(parameters, tape, part, first, n * truncation.divisor, gradient)

@@ -22,7 +22,7 @@ def memory_bytes(trainer: Trainer) -> int:
     size, P = trainer.parameters.vector.itemsize, trainer.parameters.vector.size
     tau = config.tau or 1
     T = streams.seq_length
-    if config.truncation == "random" or config.truncation != "full":
+    if config.truncation != "full":
         T = min(T + tau - 1, streams.length)
     k = segment_length(T) if config.truncation != "sliding" else T
     segments = -(-T // k)
@@ -46,9 +46,9 @@ def memory_bytes(trainer: Trainer) -> int:
     weights = (2 + len(OPTIMIZERS[config.optimizer][1])) * P + min(P, BLOCK)  # and the optimiser's scratch
     if trainer.stack.workers > 1:
         weights += trainer.stack.workers * P  # shared weights, and a gradient for each of the others
-    weights += gates * widest * widest  # a transposed W_hh
-    weights += gates * widest * max(*hidden, X) if segments > 1 else 0  # a segment's gradient, before it is added
-    weights += symbols * hidden[0] * gates  # W_xh + b
+    each = gates * widest * widest + symbols * hidden[0] * gates  # W_hh, laid out for the loop; W_xh + b
+    each += gates * widest * max(*hidden, X) if segments > 1 else 0  # a segment's gradient, before it is added
+    weights += trainer.stack.workers * each
     ids = 2 * T * n * 8 + 6 * k * n * 8  # inputs and targets; their order by symbol
     return size * (kept + between + shared + logits + weights) + ids + P
 
