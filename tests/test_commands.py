@@ -339,3 +339,59 @@ def test_a_run_that_goes_on_has_the_same_blas_workers_and_bits(tmp_path: Path) -
     whole, parts = (np.load(tmp_path / name / "last.npz") for name in ("whole", "parts"))
     for name in set(whole.files) - {"metadata"}:
         np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
+
+
+def test_an_interrupt_while_workers_start_leaves_a_run_to_go_on_with_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    large = ["--hidden", "64", "--batch-size", "32", "--seq-length", "20", "--threads", "3", "--max-steps", "100000"]
+    with start("train", "text", "--out", "run", *large, cwd=tmp_path, start_new_session=True) as process:
+        assert process.stderr
+        said = b""
+        while b"training" not in said:  # the network is made, and its workers are starting
+            said += process.stderr.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        said += process.stderr.read()
+        assert process.wait(60) == 130
+    assert b"Traceback" not in said
+    assert b"go on with" in said
+    assert charrnn("train", "--resume", "run", "--max-steps", "3", cwd=tmp_path).returncode == 0
+
+
+def test_python_ends_with_its_workers_whatever_was_imported_first() -> None:
+    code = """
+import tempfile
+kept = tempfile.TemporaryDirectory()  # its finalizer is older than multiprocessing's
+import numpy as np
+from charrnn.network.parallel import ParallelStack
+from charrnn.network.parameters import Architecture
+stack = ParallelStack(Architecture(5, (4,)), np.float32, 2)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        (["train", "text.txt", "--hidden", "3000000", "--out", "x"], 5, b"not enough memory"),
+        (["train", "text.txt", "--encoding", "rot13", "--out", "x"], 2, b"no such encoding"),
+        (["bench", "--hidden", "8", "--write", "x.md"], 2, b"--write needs --peers"),
+    ],
+)
+def test_what_cannot_be_is_one_line(trained: Path, arguments: list[str], code: int, message: bytes) -> None:
+    done = charrnn(*arguments, cwd=trained)
+    assert done.returncode == code
+    assert done.stderr.count(b"\n") == 1 and message in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_one_line(trained: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "charrnn", "sample", "--length", "5"],
+            cwd=trained,
+            env=ENVIRONMENT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+    assert (done.returncode, done.stderr) == (5, b"error: output cannot be written: No space left on device\n")

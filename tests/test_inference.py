@@ -12,7 +12,7 @@ import pytest
 from charrnn.errors import CorpusError
 from charrnn.inference.evaluation import evaluate
 from charrnn.inference.gradcheck import gradcheck, problem_of, small_problem
-from charrnn.inference.sampling import Choice, characters_until, sample
+from charrnn.inference.sampling import Choice, _picker, characters_until, sample
 from charrnn.network.parameters import Architecture, Parameters, initial
 from charrnn.network.stack import Stack
 from charrnn.network.truncation import Policy
@@ -140,6 +140,17 @@ def test_a_sample_ends_with_the_stop_text() -> None:
     ids = ([int(i)] for i in [0, 1, 2, 1, 1, 2, 0, 0])
     assert "".join(characters_until(ids, "abc", 100, "bbc")) == "abcbbc"
     assert "".join(characters_until(([i] for i in [0, 1, 2]), "abc", 2)) == "ab"
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_draw_next_to_one_still_takes_an_allowed_symbol(n: int) -> None:
+    class AlmostOne:
+        def random(self, shape: tuple[int, int]) -> Any:
+            return np.full(shape, 1 - 2.0**-30)  # is 1 in single precision
+
+    pick = _picker(Choice(top_k=1), AlmostOne(), n, 5)  # type: ignore[arg-type]
+    logits = np.tile(np.array([0.1, 0.9, 0.3, 0.2, 0.1], np.float32), (n, 1))
+    assert pick(logits if n > 1 else logits[0]).tolist() == [1] * n
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "identity"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charrnn.errors import ConfigError
 from charrnn.training.config import parse
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def bench(
             atomic_write_bytes(write, _markdown(results, write).encode())
         return
 
+    if write is not None:
+        raise ConfigError("--write needs --peers: it writes their race; leave it out, or add --peers")
     from charrnn.bench.breakdown import breakdown
 
     shape = Shape(parse("hidden", hidden, "--hidden"), batch_size, seq_length, symbols, threads=threads)

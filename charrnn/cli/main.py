@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Annotated
@@ -16,7 +17,7 @@ from charrnn.cli.gradcheck import gradcheck
 from charrnn.cli.inspect import inspect
 from charrnn.cli.sample import sample
 from charrnn.cli.train import train
-from charrnn.errors import CharrnnError
+from charrnn.errors import CharrnnError, StorageError
 
 app = typer.Typer(
     add_completion=False,
@@ -51,6 +52,9 @@ app.command()(experiment)
 
 def main() -> None:
     """Runs the command line; exits with the code of the error where there is one."""
+    # A stream that was closed (`>&-`) is None: what is written there is lost, and nothing else.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  open until the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="charrnn", standalone_mode=False)
         sys.stdout.flush()
@@ -62,8 +66,17 @@ def main() -> None:
         code = 130
     except BrokenPipeError:
         # The reader of our output has gone, as in `charrnn sample | head`: nothing is wrong, and nobody listens.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_stdout()
         code = 141
+    except MemoryError as error:
+        detail = f" ({error})" if str(error) else ""
+        print(f"error: not enough memory{detail}; use fewer units, streams or steps", file=sys.stderr)
+        code = StorageError.exit_code
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else "output cannot be written: "
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        _abandon_stdout()
+        code = StorageError.exit_code
     except Exception as error:
         # Typer's own exceptions about flags and arguments have no public base class; this is what they share.
         if not hasattr(error, "format_message"):
@@ -73,3 +86,9 @@ def main() -> None:
         print(f"error: {message}; {command} --help lists what there is", file=sys.stderr)
         code = getattr(error, "exit_code", 2)
     sys.exit(code)
+
+
+def _abandon_stdout() -> None:
+    """What is still unwritten goes nowhere, so that Python does not fail on it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -76,17 +76,21 @@ def train(
             prepared = prepare.go_on(run, resolved, workers, display.reading)
         else:
             prepared = prepare.begin(corpus or [], resolved, out, force, init_from, unknown, workers, display.reading)
-        display.preflight(prepared)
+        directory = prepared.session.run.directory
         stopped = _Stop()
         with stopped:
+            display.preflight(prepared)
             for event in prepared.session.events(stopped):
                 display.show(event)
         if stopped.signal is None or as_json:
-            result = display.finish(prepared, stopped.signal is not None)
+            try:
+                result = display.finish(prepared, stopped.signal is not None)
+            except KeyboardInterrupt:
+                print(f"not scored; the training is saved: charrnn eval TEXT --ckpt {directory}", file=sys.stderr)
+                raise typer.Exit(130) from None
             if as_json:
                 print(json.dumps(result, allow_nan=False))
     if stopped.signal is not None:
-        directory = prepared.session.run.directory
         print(f"saved; go on with: charrnn train --resume {directory}", file=sys.stderr)
         raise typer.Exit(128 + stopped.signal)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -61,15 +62,21 @@ def evaluate(
     starts = np.arange(n) * length
     workers = min(workers, n)
 
+    stop = threading.Event()
+
     def work(i: int) -> tuple[float, int]:
         part = starts[n * i // workers : n * (i + 1) // workers]
-        return _score(parameters, ids, part, length, 0 if n == 1 else min(warmup, length), progress)
+        return _score(parameters, ids, part, length, 0 if n == 1 else min(warmup, length), progress, stop)
 
     if workers == 1:
         results = [work(0)]
     else:
         with ThreadPoolExecutor(workers) as pool:
-            results = list(pool.map(work, range(workers)))
+            try:
+                results = list(pool.map(work, range(workers)))
+            except BaseException:
+                stop.set()  # the pool waits for all of its threads
+                raise
     return Score(sum(nats for nats, _ in results) / count, sum(right for _, right in results) / count, count)
 
 
@@ -80,6 +87,7 @@ def _score(
     length: int,
     warmup: int,
     progress: Callable[[int], object] | None,
+    stop: threading.Event,
 ) -> tuple[float, int]:
     """The sum of the losses, and the number of right predictions, of the parts of `length` that begin at `starts`."""
     n, count = len(starts), len(ids) - 1
@@ -87,12 +95,12 @@ def _score(
     state = zero_state(parameters, n)
     chunk = max(min(ROWS, block_rows(parameters.architecture.symbols)) // n, 1)
     nats, right, step = 0.0, 0, -warmup
-    while step < length:
+    while step < length and not stop.is_set():
         if step == 0 and starts[0] == 0:
             for H in state:
                 H[0] = 0  # the first part has nothing before it
-        stop = min(step + chunk, 0 if step < 0 else length)
-        positions = np.arange(step, stop)[:, None] + starts
+        end = min(step + chunk, 0 if step < 0 else length)
+        positions = np.arange(step, end)[:, None] + starts
         tape = stack.forward(parameters, ids[np.clip(positions, 0, count - 1)].astype(np.intp), state)
         if step >= 0:
             targets = ids[np.minimum(positions + 1, count)].astype(np.intp)
@@ -104,6 +112,6 @@ def _score(
             right += int(((A.argmax(axis=2) == targets) & valid).sum())
             if progress:
                 progress(int(valid.sum()))
-        state = tape.state(stop - step)
-        step = stop
+        state = tape.state(end - step)
+        step = end
     return nats, right

@@ -110,8 +110,9 @@ class _Sources:
     def __init__(self, arguments: Sequence[str], encoding: str) -> None:
         self.arguments, self.encoding = arguments, encoding
         try:
+            "".encode(encoding)  # refuses what `codecs.lookup` finds but is no encoding of text, as rot13
             name = codecs.lookup(encoding).name
-        except LookupError:
+        except (LookupError, ValueError):
             raise ConfigError(f"--encoding {encoding}: no such encoding; try utf-8, latin-1 or utf-16") from None
         self._codec = "utf-8-sig" if name == "utf-8" else name
         self._spooled: dict[str, IO[bytes]] = {}
@@ -150,7 +151,13 @@ class _Sources:
             spool = self._spooled[path] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  closed by __exit__
             with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as source:
                 while piece := source.read(PIECE):
-                    spool.write(piece)
+                    try:
+                        spool.write(piece)
+                    except OSError as error:
+                        raise StorageError(
+                            f"{tempfile.gettempdir()}: no room for what {path} brings ({error.strerror}); "
+                            "free some, or set TMPDIR to another directory"
+                        ) from error
         self._spooled[path].seek(0)
         yield self._spooled[path]
 
@@ -177,6 +184,12 @@ class _Sources:
                     ) from error
                 pending = len(decoder.getstate()[0])
                 if text:
+                    if (
+                        not utf8
+                        and not text.isascii()
+                        and any(0xD800 <= c < 0xE000 for c in np.unique(code_points(text)))
+                    ):
+                        raise CorpusError(f"{name}: holds surrogates, which are no characters; convert it to UTF-8")
                     yield name, text
             position += len(data)
             self.bytes += len(data)

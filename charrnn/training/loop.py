@@ -123,8 +123,9 @@ class Trainer:
         """One window of the text: forward, backward under the truncation, clip, optimise, hand the state on."""
         started = time.perf_counter()
         config, streams = self.config, self.streams
-        loss, kept, position, characters = self.loss_and_gradient()
-        norm = clip(self.gradient.vector, config.grad_clip, config.clip_mode)
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is found in the loss and the gradient
+            loss, kept, position, characters = self.loss_and_gradient()
+            norm = clip(self.gradient.vector, config.grad_clip, config.clip_mode)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DivergedError(
                 f"step {self.step + 1}: the loss is {loss:g} and the gradient norm {norm:g}; "

@@ -18,7 +18,7 @@ from charrnn.text.tokenizer import Tokenizer
 from charrnn.training import checkpoint as checkpoints
 from charrnn.training.config import FIELDS, TrainConfig
 from charrnn.training.loop import Trainer
-from charrnn.training.run import IDS, Run, Source, default_directory
+from charrnn.training.run import IDS, LAST, Run, Source, default_directory
 from charrnn.training.session import Session
 
 Progress = Callable[[int], object] | None
@@ -48,6 +48,8 @@ def begin(
     """A new run. Nothing of an earlier one is touched before the texts and the checkpoint are known to be good."""
     run = Run(out or default_directory(sources))
     run.check_free(force)
+    if run.directory.exists():
+        run.lock()
     start = checkpoints.load(init_from) if init_from else None
     if start:
         config = _like(config, start.parameters)
@@ -60,6 +62,7 @@ def begin(
     run.create(
         config, Source(names, corpus.sha256, corpus.characters, unknown), {**blas.describe(), "workers": workers}
     )
+    prepared.session.save(LAST)  # from here on there is always something to resume
     return prepared
 
 

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -48,11 +47,17 @@ def default_directory(corpus: list[str], runs: Path = Path("runs")) -> Path:
     return path
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether it is a file that was being written when its process was killed."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
 class Run:
     """Reads and writes one run directory. Every file but the metrics is replaced whole or not at all."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._lock: int | None = None
 
     @property
     def best(self) -> Path:
@@ -68,7 +73,7 @@ class Run:
         """ConfigError if there is something in the way that `force` does not allow to go."""
         if self.directory.exists() and not self.directory.is_dir():
             raise ConfigError(f"{self.directory} is a file; choose another --out")
-        if not self.directory.exists() or not any(self.directory.iterdir()):
+        if not self.directory.exists() or all(is_leftover(path) for path in self.directory.iterdir()):
             return
         is_run = any((self.directory / name).exists() for name in (MANIFEST, LAST, BEST))
         if not is_run:
@@ -107,16 +112,19 @@ class Run:
 
     def lock(self) -> None:
         """Keeps other trainings out of the directory until this process ends; ConfigError if one is at work there."""
+        if self._lock is not None:
+            return
         try:
             import fcntl
         except ImportError:  # not a system with flock
             return
-        self._lock = os.open(self.directory, os.O_RDONLY)
+        descriptor = os.open(self.directory, os.O_RDONLY)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(self._lock)
+            os.close(descriptor)
             raise ConfigError(f"{self.directory}: another training is at work there; choose another --out") from None
+        self._lock = descriptor
 
     def write_config(self, config: TrainConfig) -> None:
         """Replaces config.yaml."""
@@ -153,7 +161,7 @@ class Run:
     def keep_best_from_last(self) -> None:
         """Makes a best checkpoint of the last one, where training stopped before the first evaluation."""
         if not self.best.exists() and self.last.exists():
-            shutil.copyfile(self.last, self.best)
+            atomic_write_bytes(self.best, self.last.read_bytes())
 
     def rewind_metrics(self, step: int) -> None:
         """Drops the rows after `step`, and a torn last line: what follows was not saved, and will be done again."""

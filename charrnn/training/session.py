@@ -90,8 +90,6 @@ class Session:
         trainer, config = self.trainer, self.trainer.config
         saved = time.monotonic()
         self._characters, self._since = 0, trainer.seconds
-        if trainer.step == 0:
-            self.save(LAST)  # from here on there is always something to resume
         for step in trainer.steps():
             self._interval.add(step.loss)
             self._row.add(step.loss)
