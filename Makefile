@@ -18,9 +18,9 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.product data/pydoc-topics.txt ## train on real text for about two minutes, then read what the model writes
+demo: $(VENV)/.product data/pydoc-topics.txt ## train on real text for a minute or two, then read what the model writes
 	$(bin)/charrnn train data/pydoc-topics.txt --max-steps 1600 --eval-every 200 --out runs/demo --force
-	$(bin)/charrnn sample --ckpt runs/demo
+	$(bin)/charrnn sample --ckpt runs/demo --prompt 'The ' --temperature 0.5 --seed 1
 
 test: $(VENV)/.dev ## run the tests
 	$(bin)/python -m pytest

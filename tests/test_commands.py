@@ -174,7 +174,7 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
     def text(*arguments: str, stdin: bytes = b"") -> str:
         result = charrnn("sample", "--seed", "3", *arguments, cwd=trained, stdin=stdin)
         assert result.returncode == 0, result.stderr
-        assert not result.stderr
+        assert result.stderr == b"using runs/text, the newest run\n"
         return result.stdout.decode()
 
     assert text("--prompt", "the cat", "--length", "5").startswith("the cat")
@@ -307,7 +307,7 @@ def test_gradcheck_passes_for_every_truncation_on_a_network_and_on_a_checkpoint(
 
 
 def test_the_reader_of_a_sample_may_leave_early(trained: Path) -> None:
-    with start("sample", "--length", "1000000", cwd=trained) as process:
+    with start("sample", "--ckpt", "runs/text", "--length", "1000000", cwd=trained) as process:
         assert process.stdout is not None
         process.stdout.read(10)
         process.stdout.close()
@@ -388,10 +388,23 @@ def test_what_cannot_be_is_one_line(trained: Path, arguments: list[str], code: i
 def test_output_that_cannot_be_written_is_one_line(trained: Path) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "charrnn", "sample", "--length", "5"],
+            [sys.executable, "-m", "charrnn", "sample", "--ckpt", "runs/text", "--length", "5"],
             cwd=trained,
             env=ENVIRONMENT,
             stdout=full,
             stderr=subprocess.PIPE,
         )
     assert (done.returncode, done.stderr) == (5, b"error: output cannot be written: No space left on device\n")
+
+
+def test_the_network_in_the_readme_scores_a_text_as_eval_does(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "tinyshakespeare.txt").write_bytes(TEXTS["greek"].encode())
+    options = ["--max-steps", "2", "--batch-size", "4", "--seq-length", "10"]
+    charrnn("train", "data/tinyshakespeare.txt", *options, cwd=tmp_path)
+    code = (ROOT / "README.md").read_text("utf-8").split("```python\n")[1].split("```")[0]
+    printed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True).stdout
+    scored = charrnn("eval", "data/tinyshakespeare.txt", "--json", cwd=tmp_path)
+    assert b"using runs/tinyshakespeare" in scored.stderr
+    np.testing.assert_allclose(float(printed), json.loads(scored.stdout)["nats_per_char"], rtol=1e-5)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from charrnn.cli.options import chosen
 from charrnn.errors import ConfigError
 
 
@@ -47,10 +48,10 @@ def evaluate(
     from charrnn.network.parameters import Parameters
     from charrnn.text.corpus import encode_corpus
     from charrnn.text.tokenizer import check_unknown
-    from charrnn.training.checkpoint import load, newest_run
+    from charrnn.training.checkpoint import load
 
     check_unknown(unknown)
-    checkpoint = load(ckpt or newest_run())
+    checkpoint = load(chosen(ckpt))
     ids = encode_corpus([file], encoding, None, checkpoint.symbols, unknown).ids
     parameters = checkpoint.parameters
     if dtype:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from charrnn.cli.options import chosen
+
 
 def inspect(
     text: Annotated[
@@ -39,12 +41,12 @@ def inspect(
     from charrnn.inference.inspection import svg as draw
     from charrnn.text.corpus import encode_corpus
     from charrnn.text.tokenizer import check_unknown
-    from charrnn.training.checkpoint import load, newest_run
+    from charrnn.training.checkpoint import load
     from charrnn.training.durable import atomic_write_bytes
     from charrnn.training.run import Run
 
     check_unknown(unknown)
-    path = ckpt or newest_run()
+    path = chosen(ckpt)
     checkpoint = load(path)
     if text is not None:
         sources = [text]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -38,3 +40,14 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
+
+
+def chosen(ckpt: Path | None) -> Path:
+    """What --ckpt names; left out, the newest run, which standard error then tells."""
+    if ckpt is not None:
+        return ckpt
+    from charrnn.training.checkpoint import newest_run
+
+    newest = newest_run()
+    print(f"using {newest}, the newest run", file=sys.stderr)
+    return newest

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from charrnn.cli.options import chosen
 from charrnn.errors import ConfigError
 
 
@@ -57,10 +58,10 @@ def sample(
     from charrnn.inference.sampling import sample as draw
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import Tokenizer, check_unknown
-    from charrnn.training.checkpoint import load, newest_run
+    from charrnn.training.checkpoint import load
 
     check_unknown(unknown)
-    checkpoint = load(ckpt or newest_run())
+    checkpoint = load(chosen(ckpt))
     symbols = checkpoint.symbols
     given = read_corpus([prompt_file]) if prompt_file is not None else prompt
     start = given if given else ("\n" if "\n" in symbols else symbols[0])
