@@ -110,7 +110,9 @@ def test_the_written_file_keeps_its_prose_and_names_the_library(tmp_path: Path) 
     text = _markdown([result], path)
     assert text.startswith("# Speed\n\nProse.\n\n## Measured\n")
     assert "old" not in text
-    assert "| 4; 2; 5 | 1.0 | 0% |  | 2.00 | 2.00 |" in text
+    assert "| hidden; n; T | k chars/s | spread | × JAX | × best |\n|---|---|---|---|---|\n" in text
+    assert "| 4; 2; 5 | 1.0 | 0% | 2.00 | 2.00 |" in text
+    assert "PyTorch" not in text and "Sampling" not in text  # what was not raced has no column and no table
     assert ", kernel " in text
 
 

@@ -78,24 +78,22 @@ def _ratio(value: float | None) -> str:
 
 
 def _rows(results: list[Result], mode: str) -> tuple[list[str], list[list[str]]]:
-    heads = ["hidden; n; T", "thousand characters/s", "spread", "× PyTorch", "× JAX", "× best"]
-    if mode == "train":
-        heads += ["share of limit", "× PyTorch at the limit"]
-    rows = []
-    for result in results:
-        if result.shape.mode != mode:
-            continue
-        ratios = [result.times(prefix) for prefix in ("PyTorch", "JAX", "")]
-        row = [
-            result.shape.label if mode == "train" else result.shape.label.split(";")[0],
-            f"{result.characters_per_second / 1e3:.1f}",
-            f"{result.spread('charrnn'):.0%}",
-            *map(_ratio, ratios),
-        ]
-        if mode == "train":
-            row += ["" if result.limit_share is None else f"{result.limit_share:.0%}", _ratio(result.possible)]
-        rows.append(row)
-    return heads, rows
+    """Headings and rows of one table, without columns that would be empty."""
+    chosen = [result for result in results if result.shape.mode == mode]
+    columns = {
+        "hidden; n; T" if mode == "train" else "hidden": [
+            result.shape.label if mode == "train" else result.shape.label.split(";")[0] for result in chosen
+        ],
+        "k chars/s": [f"{result.characters_per_second / 1e3:.1f}" for result in chosen],
+        "spread": [f"{result.spread('charrnn'):.0%}" for result in chosen],
+        "× PyTorch": [_ratio(result.times("PyTorch")) for result in chosen],
+        "× JAX": [_ratio(result.times("JAX")) for result in chosen],
+        "× best": [_ratio(result.times("")) for result in chosen] if mode == "train" else [],
+        "share of limit": ["" if result.limit_share is None else f"{result.limit_share:.0%}" for result in chosen],
+        "PyTorch at limit": [_ratio(result.possible) for result in chosen],
+    }
+    columns = {head: cells for head, cells in columns.items() if any(cells)}
+    return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
 
 def _table(results: list[Result]) -> None:
@@ -104,6 +102,8 @@ def _table(results: list[Result]) -> None:
 
     for mode, title in (("train", "training"), ("sample", "sampling one stream")):
         heads, rows = _rows(results, mode)
+        if not rows:
+            continue
         table = Table(title=title)
         for head in heads:
             table.add_column(head, justify="right")
@@ -159,6 +159,8 @@ def _markdown(results: list[Result], path: Path) -> str:
     lines = ["## Measured", "", "`make bench`; " + ", ".join(f"{k} {v}" for k, v in _machine().items()) + ".", ""]
     for mode, title in (("train", "Training"), ("sample", "Sampling one stream")):
         heads, rows = _rows(results, mode)
+        if not rows:
+            continue
         lines += [f"### {title}", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
         lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
     return before + "\n".join(lines)
