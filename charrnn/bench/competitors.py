@@ -76,7 +76,7 @@ def trainer(shape: Shape) -> Trainer:
     from charrnn.training.loop import Trainer
 
     rng = np.random.default_rng(0)
-    ids = rng.integers(0, shape.symbols, 20 * shape.n * shape.T + 1).astype(np.uint8)
+    ids = rng.integers(0, shape.symbols, 20 * shape.n * shape.T + 1).astype(np.uint32)
     config = TrainConfig(hidden=shape.hidden, batch_size=shape.n, seq_length=shape.T, max_steps=10**9)
     return Trainer(config, shape.symbols, Streams(ids, shape.n, shape.T), workers)
 

@@ -61,13 +61,18 @@ def main() -> None:
     except CharrnnError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = 130
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `charrnn sample | head`: nothing is wrong, and nobody listens.
-        _abandon_stdout()
-        code = 141
+    except (KeyboardInterrupt, BrokenPipeError, SystemExit) as error:
+        # Typer turns the first two into exits of its own.
+        cause = error.__context__ if isinstance(error, SystemExit) else error
+        if isinstance(cause, KeyboardInterrupt):
+            print("interrupted", file=sys.stderr)
+            code = 130
+        elif isinstance(cause, BrokenPipeError):
+            # The reader of our output has gone, as in `charrnn sample | head`: nothing is wrong, and nobody listens.
+            _abandon_stdout()
+            code = 141
+        else:
+            raise
     except MemoryError as error:
         detail = f" ({error})" if str(error) else ""
         print(f"error: not enough memory{detail}; use fewer units, streams or steps", file=sys.stderr)

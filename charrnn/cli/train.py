@@ -61,6 +61,9 @@ def train(
     else:
         resolved, origins = resolve(config, settings)
     if print_config:
+        if as_json:
+            print(json.dumps({name: getattr(resolved, name) for name in origins}))
+            return
         for name, origin in origins.items():
             print(f"{name + ':':<18}{show(getattr(resolved, name)):<14}  # {origin}")
         return
