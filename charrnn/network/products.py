@@ -16,7 +16,6 @@ from charrnn import blas
 from charrnn.network.buffers import Array, Buffers
 
 PANEL = 64  # columns: four AVX-512 registers of float32, as OpenBLAS's kernel takes at once
-FEWEST_ROWS = 2
 
 
 def product_with(W: Array, out: Array, buffers: Buffers) -> Callable[[Array, Array], Array]:
@@ -51,4 +50,5 @@ def group_rows(n: int, h: int, g: int) -> int | None:
         return None
     most = blas.SMALL // (h * PANEL)
     rows = max((rows for rows in range(1, min(n, most) + 1) if n % rows == 0), default=0)
-    return rows if rows >= FEWEST_ROWS else None
+    # Groups of two rows read the panels too often, unless there are hardly more rows: then packing is the worse by far.
+    return rows if rows >= (4 if n > 8 else 2) else None
