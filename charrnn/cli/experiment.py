@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, CorpusError
 
 NAMES = ("influence", "recall", "regularisation", "pictures")
 
@@ -20,14 +20,20 @@ def experiment(
     ),
     write: Annotated[
         Path | None,
-        typer.Option(help="Put the table into this Markdown file; pictures go beside it.", metavar="FILE"),
+        typer.Option(
+            help="Put the table into this Markdown file; pictures go beside it (left out: into this directory).",
+            metavar="FILE",
+        ),
     ] = None,
 ) -> None:
-    """Run one of the experiments on truncation again; each takes minutes, and is seeded."""
+    """Run one of the experiments on truncation again; most take minutes, and all are seeded."""
     if name not in NAMES:
         raise ConfigError(f"experiment {name}: must be one of {', '.join(NAMES)}")
-    if name == "pictures" and write is None:
-        raise ConfigError("pictures: name the Markdown file beside which they go, as in --write docs/experiments.md")
+    if name in ("regularisation", "pictures") and not corpus.exists():
+        raise CorpusError(
+            f"{corpus}: not there; `make data/pydoc-topics.txt` writes the usual one in a clone of charrnn, "
+            "--corpus takes your own"
+        )
 
     from charrnn import blas
 
@@ -39,9 +45,8 @@ def experiment(
         from charrnn.experiments.pictures import GAINS, network_reports
         from charrnn.inference.inspection import svg
 
-        assert write is not None
         for label, gain in GAINS.items():
-            path = write.parent / f"gradient-{label}.svg"
+            path = (write.parent if write else Path()) / f"gradient-{label}.svg"
             atomic_write_bytes(path, svg(network_reports(corpus, gain), "gradient by lag").encode())
             print(path)
         return
