@@ -13,15 +13,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from charrnn import __version__
 from charrnn.errors import CheckpointError, ConfigError, StorageError
 from charrnn.training.config import TrainConfig, resolve
 from charrnn.training.durable import atomic_write_bytes
-
-if TYPE_CHECKING:
-    from charrnn.training.checkpoint import Checkpoint
 
 BEST, LAST = "best.npz", "last.npz"
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
@@ -151,12 +148,6 @@ class Run:
     def config(self, overrides: Mapping[str, str | None]) -> TrainConfig:
         """The settings of the run, with `overrides` from the command line."""
         return resolve(self.directory / CONFIG, overrides)[0]
-
-    def save(self, name: str, checkpoint: Checkpoint) -> None:
-        """Writes best.npz or last.npz."""
-        from charrnn.training.checkpoint import save
-
-        save(self.directory / name, checkpoint)
 
     def keep_best_from_last(self) -> None:
         """Makes a best checkpoint of the last one, where training stopped before the first evaluation."""

@@ -12,6 +12,7 @@ import numpy as np
 from charrnn.errors import CheckpointError, DivergedError
 from charrnn.inference.evaluation import Score, evaluate
 from charrnn.network.buffers import Array
+from charrnn.training import checkpoint as checkpoints
 from charrnn.training.checkpoint import Checkpoint
 from charrnn.training.loop import Step, Trainer
 from charrnn.training.run import BEST, LAST, Run, settings
@@ -179,4 +180,4 @@ class Session:
             "_row": [self._row.total, self._row.count],
         }
         checkpoint = Checkpoint(self.trainer.parameters, self.symbols, progress, arrays if name == LAST else {})
-        self.run.save(name, checkpoint)
+        checkpoints.save(self.run.directory / name, checkpoint)
