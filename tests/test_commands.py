@@ -410,3 +410,16 @@ def test_the_network_in_the_readme_scores_a_text_as_eval_does(tmp_path: Path) ->
     scored = charrnn("eval", "data/tinyshakespeare.txt", "--json", cwd=tmp_path)
     assert b"using runs/tinyshakespeare" in scored.stderr
     np.testing.assert_allclose(float(printed), json.loads(scored.stdout)["nats_per_char"], rtol=1e-5)
+
+
+def test_a_text_that_cannot_replace_a_run_leaves_it_whole_and_one_that_can_leaves_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    options = ["--out", "run", "--max-steps", "2", *SMALL]
+    assert charrnn("train", "-", *options, cwd=tmp_path, stdin=TEXTS["greek"].encode()).returncode == 0
+    assert charrnn("train", "-", "--force", *options, cwd=tmp_path, stdin=b"a").returncode == 3
+    assert charrnn("train", "--resume", "run", "--max-steps", "3", cwd=tmp_path).returncode == 0
+    assert charrnn("train", "text", "--force", *options, cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "run" / "ids.bin").exists()
+    assert charrnn("train", "--resume", "run", "--max-steps", "3", cwd=tmp_path).returncode == 0
+    assert charrnn("train", "-", "--out", "new", cwd=tmp_path, stdin=b"a").returncode == 3
+    assert not (tmp_path / "new").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,13 +55,20 @@ def begin(
     if start:
         config = _like(config, start.parameters)
     symbols = start.symbols if start else None
-    corpus = encode_corpus(sources, config.encoding, run.directory / IDS, symbols, unknown, progress)
-    prepared = _assemble(run, config, corpus, unknown, workers)
+    ids = run.directory / f".{IDS}.tmp"
+    try:
+        corpus = encode_corpus(sources, config.encoding, ids, symbols, unknown, progress)
+        prepared = _assemble(run, config, corpus, unknown, workers)
+    except BaseException:
+        ids.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # unless there is something in it
+            run.directory.rmdir()
+        raise
     if start:
         prepared.session.trainer.parameters.vector[...] = start.parameters.vector
     names = tuple(name if name == "-" else str(Path(name).resolve()) for name in sources)
     run.create(
-        config, Source(names, corpus.sha256, corpus.characters, unknown), {**blas.describe(), "workers": workers}
+        config, Source(names, corpus.sha256, corpus.characters, unknown), {**blas.describe(), "workers": workers}, ids
     )
     prepared.session.save(LAST)  # from here on there is always something to resume
     return prepared

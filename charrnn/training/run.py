@@ -81,15 +81,20 @@ class Run:
                 f"or go on with it: charrnn train --resume {self.directory}"
             )
 
-    def create(self, config: TrainConfig, source: Source, blas: Mapping[str, object]) -> None:
-        """Makes the directory, without what an earlier run left there, and writes settings and manifest."""
+    def create(self, config: TrainConfig, source: Source, blas: Mapping[str, object], ids: Path) -> None:
+        """Makes the directory, without what an earlier run left there, and writes settings and manifest.
+
+        The file `ids` becomes the run's own, if it exists.
+        """
         import numpy as np
 
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.lock()
-            for name in (BEST, LAST, METRICS):  # the ids are new already, if there are any
+            for name in (BEST, LAST, METRICS, IDS):
                 (self.directory / name).unlink(missing_ok=True)
+            if ids.exists():
+                os.replace(ids, self.directory / IDS)
         except OSError as error:
             raise StorageError(f"cannot write to {self.directory}: {error.strerror}; choose another --out") from error
         manifest = {
