@@ -423,3 +423,6 @@ def test_a_text_that_cannot_replace_a_run_leaves_it_whole_and_one_that_can_leave
     assert charrnn("train", "--resume", "run", "--max-steps", "3", cwd=tmp_path).returncode == 0
     assert charrnn("train", "-", "--out", "new", cwd=tmp_path, stdin=b"a").returncode == 3
     assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    assert charrnn("train", "-", "--out", "mine", cwd=tmp_path, stdin=b"a").returncode == 3
+    assert (tmp_path / "mine").is_dir()

@@ -140,6 +140,7 @@ class Display:
         seconds = time.perf_counter() - self._started
         scores: dict[str, dict[str, float] | None] = {"validation": None, "test": None}
         if not interrupted:
+            run.keep_best_from_last()
             best = checkpoints.load(run.best).parameters
             for name, ids in (("validation", session.validation), ("test", prepared.test)):
                 if ids is None:

@@ -49,7 +49,8 @@ def begin(
     """A new run. Nothing of an earlier one is touched before the texts and the checkpoint are known to be good."""
     run = Run(out or default_directory(sources))
     run.check_free(force)
-    if run.directory.exists():
+    existed = run.directory.exists()
+    if existed:
         run.lock()
     start = checkpoints.load(init_from) if init_from else None
     if start:
@@ -61,8 +62,9 @@ def begin(
         prepared = _assemble(run, config, corpus, unknown, workers)
     except BaseException:
         ids.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # unless there is something in it
-            run.directory.rmdir()
+        if not existed:
+            with contextlib.suppress(OSError):  # there is something in it, or it was never made
+                run.directory.rmdir()
         raise
     if start:
         prepared.session.trainer.parameters.vector[...] = start.parameters.vector
