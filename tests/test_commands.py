@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -426,3 +427,32 @@ def test_a_text_that_cannot_replace_a_run_leaves_it_whole_and_one_that_can_leave
     (tmp_path / "mine").mkdir()
     assert charrnn("train", "-", "--out", "mine", cwd=tmp_path, stdin=b"a").returncode == 3
     assert (tmp_path / "mine").is_dir()
+
+
+def test_a_run_from_a_named_pipe_goes_on_from_the_ids_that_it_kept(tmp_path: Path) -> None:
+    options = ["--out", "run", "--max-steps", "2", *SMALL]
+    text = TEXTS["latin"].encode()
+    assert charrnn("train", "/dev/stdin", *options, cwd=tmp_path, stdin=text).returncode == 0
+    assert charrnn("train", "--resume", "run", "--max-steps", "3", cwd=tmp_path).returncode == 0
+
+
+def test_a_second_interrupt_does_not_wait_for_the_step_of_a_worker(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 2000)
+    long = ["--hidden", "256,256", "--batch-size", "8", "--seq-length", "200000", "--recompute", "--threads", "2"]
+    with start("train", "text", "--out", "run", *long, cwd=tmp_path, start_new_session=True) as process:
+        assert process.stderr
+        while b"training" not in process.stderr.readline():  # what follows is the first step, for its time
+            pass
+        time.sleep(1.5)
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(5) == 130  # the step that is under way takes several times as long
+        assert b"Traceback" not in process.stderr.read()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_the_exit_code_stands_when_standard_error_is_full(tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "charrnn", "train", "missing.txt"]
+        assert subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, stderr=full).returncode == 3

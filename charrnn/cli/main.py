@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -59,28 +59,28 @@ def main() -> None:
         code = app(sys.argv[1:] or ["--help"], prog_name="charrnn", standalone_mode=False)
         sys.stdout.flush()
     except CharrnnError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _complain(f"error: {error}")
         code = error.exit_code
     except (KeyboardInterrupt, BrokenPipeError, SystemExit) as error:
         # Typer turns the first two into exits of its own.
         cause = error.__context__ if isinstance(error, SystemExit) else error
         if isinstance(cause, KeyboardInterrupt):
-            print("interrupted", file=sys.stderr)
+            _complain("interrupted")
             code = 130
         elif isinstance(cause, BrokenPipeError):
             # The reader of our output has gone, as in `charrnn sample | head`: nothing is wrong, and nobody listens.
-            _abandon_stdout()
+            _abandon(sys.stdout)
             code = 141
         else:
             raise
     except MemoryError as error:
         detail = f" ({error})" if str(error) else ""
-        print(f"error: not enough memory{detail}; use fewer units, streams or steps", file=sys.stderr)
+        _complain(f"error: not enough memory{detail}; use fewer units, streams or steps")
         code = StorageError.exit_code
     except OSError as error:
         where = f"{error.filename}: " if error.filename else "output cannot be written: "
-        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
-        _abandon_stdout()
+        _complain(f"error: {where}{error.strerror or error}")
+        _abandon(sys.stdout)
         code = StorageError.exit_code
     except Exception as error:
         # Typer's own exceptions about flags and arguments have no public base class; this is what they share.
@@ -88,12 +88,19 @@ def main() -> None:
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", "charrnn")
         message = " ".join(error.format_message().split()).rstrip(".")
-        print(f"error: {message}; {command} --help lists what there is", file=sys.stderr)
+        _complain(f"error: {message}; {command} --help lists what there is")
         code = getattr(error, "exit_code", 2)
     sys.exit(code)
 
 
-def _abandon_stdout() -> None:
+def _complain(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # the exit code has to say it alone
+        _abandon(sys.stderr)
+
+
+def _abandon(stream: TextIO) -> None:
     """What is still unwritten goes nowhere, so that Python does not fail on it at its end."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -75,7 +75,7 @@ def _picker(choice: Choice, rng: np.random.Generator, n: int, a: int) -> Callabl
     dtype = np.float64 if a > 4096 else None  # many small probabilities must not vanish in their sum
 
     def pick(logits: Array) -> Array:
-        logits -= logits.max(axis=-1, keepdims=True) if n > 1 else np.maximum.reduce(logits)
+        logits -= np.maximum.reduce(logits, axis=-1, keepdims=True)
         if inverse != 1:
             logits *= inverse
         P = np.exp(logits, out=logits)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext
+from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -92,8 +92,11 @@ class ParallelStack:
             other.send(job(share))
         try:
             results = [_run(self.stack, parameters, gradient, job(shares[0]))]
-        finally:  # an answer that is left lying could fill the pipe
-            answers = [other.answer() for other in self._others]
+        except Exception:
+            for other in self._others:
+                other.answer()  # one that is left lying could fill the pipe
+            raise
+        answers = [other.answer() for other in self._others]  # all of them, before one raises what it tells
         for other, answer in zip(self._others, answers, strict=True):
             results.append(other.result(answer))
             np.add(gradient.vector, other.gradient, out=gradient.vector)
@@ -138,7 +141,8 @@ class _Worker:
         with _signals_blocked():
             self._process.start()
         other_end.close()
-        Finalize(self, self._connection.close, exitpriority=1)  # ends the process before Python waits for it at exit
+        # Before Python waits for it at exit; in the middle of a step too, which nobody will ask for any more.
+        Finalize(self, _end, (self._connection, self._process), exitpriority=1)
 
     def send(self, job: Job) -> None:
         """Lets it begin."""
@@ -171,6 +175,11 @@ class _Worker:
             f"a worker process ended early (exit code {self._process.exitcode}; -9 is often too little memory); "
             "`charrnn train --resume` goes on from the last checkpoint, --threads 1 needs no worker"
         )
+
+
+def _end(connection: Connection, process: SpawnProcess) -> None:
+    connection.close()
+    process.kill()
 
 
 def _serve(connection: Connection, architecture: Architecture, dtype: Any, weights: Any, gradient: Any) -> None:

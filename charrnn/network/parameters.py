@@ -58,12 +58,10 @@ class Parameters:
         size = sum(int(np.prod(shape)) for shape in self.shapes.values())
         self.vector: Array = np.zeros(size, dtype) if vector is None else vector
         self._views: dict[str, Array] = {}
-        self._starts: dict[str, int] = {}
         start = 0
         for name, shape in self.shapes.items():
             stop = start + int(np.prod(shape))
             self._views[name] = self.vector[start:stop].reshape(shape)
-            self._starts[name] = start
             start = stop
 
     def __getitem__(self, name: str) -> Array:

@@ -149,6 +149,8 @@ class _Sources:
             return
         if path not in self._spooled:
             spool = self._spooled[path] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  closed by __exit__
+            if path == "-" and sys.stdin is None:
+                raise CorpusError("standard input is closed; name a file, or pipe a text into charrnn")
             with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as source:
                 while piece := source.read(PIECE):
                     try:
@@ -184,11 +186,7 @@ class _Sources:
                     ) from error
                 pending = len(decoder.getstate()[0])
                 if text:
-                    if (
-                        not utf8
-                        and not text.isascii()
-                        and any(0xD800 <= c < 0xE000 for c in np.unique(code_points(text)))
-                    ):
+                    if not utf8 and (code_points(text) >> 11 == 0xD800 >> 11).any():
                         raise CorpusError(f"{name}: holds surrogates, which are no characters; convert it to UTF-8")
                     yield name, text
             position += len(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,22 +57,21 @@ def begin(
     if start:
         config = _like(config, start.parameters)
     symbols = start.symbols if start else None
-    ids = run.directory / f".{IDS}.tmp"
+    ids = run.directory / f".{IDS}.{os.getpid()}.tmp"  # a new directory is not locked yet
     try:
         corpus = encode_corpus(sources, config.encoding, ids, symbols, unknown, progress)
         prepared = _assemble(run, config, corpus, unknown, workers)
+        if start:
+            prepared.session.trainer.parameters.vector[...] = start.parameters.vector
+        names = tuple(str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in sources)
+        source = Source(names, corpus.sha256, corpus.characters, unknown)
+        run.create(config, source, {**blas.describe(), "workers": workers}, ids)
     except BaseException:
         ids.unlink(missing_ok=True)
         if not existed:
             with contextlib.suppress(OSError):  # there is something in it, or it was never made
                 run.directory.rmdir()
         raise
-    if start:
-        prepared.session.trainer.parameters.vector[...] = start.parameters.vector
-    names = tuple(name if name == "-" else str(Path(name).resolve()) for name in sources)
-    run.create(
-        config, Source(names, corpus.sha256, corpus.characters, unknown), {**blas.describe(), "workers": workers}, ids
-    )
     prepared.session.save(LAST)  # from here on there is always something to resume
     return prepared
 

@@ -95,6 +95,8 @@ class Run:
                 (self.directory / name).unlink(missing_ok=True)
             if ids.exists():
                 os.replace(ids, self.directory / IDS)
+            for path in filter(is_leftover, self.directory.iterdir()):
+                path.unlink()
         except OSError as error:
             raise StorageError(f"cannot write to {self.directory}: {error.strerror}; choose another --out") from error
         manifest = {
