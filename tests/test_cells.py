@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
 
 from charrnn.inference.gradcheck import Problem, gradcheck
+from charrnn.inference.sampling import Choice, _picker, sample
 from charrnn.network.cells import CELLS
 from charrnn.network.parameters import Architecture, Parameters
-from charrnn.network.stack import Stack
+from charrnn.network.stack import Stack, zero_state
 from charrnn.network.truncation import Policy
 
 
 def sigmoid(Z: Any) -> Any:
     return 0.5 * (1 + np.tanh(0.5 * Z))
+
+
+def stepwise(cell: Any, Z: Any, W_hh: Any, S: Any) -> None:
+    """Fills S[1:] one step after another, and Z with the gates, which a step leaves in R."""
+    for t in range(len(Z)):
+        S[t + 1] = S[t]
+        R = S[t, :, : len(W_hh)] @ W_hh
+        cell.step(Z[t], R, S[t + 1])
+        Z[t] = R
 
 
 class GRU:
@@ -27,13 +38,14 @@ class GRU:
         pass
 
     def forward(self, Z: Any, W_hh: Any, S: Any, buffers: Any) -> None:
-        h = W_hh.shape[0]
-        for t in range(len(Z)):
-            HW = S[t] @ W_hh
-            R, U = sigmoid(Z[t, :, :h] + HW[:, :h]), sigmoid(Z[t, :, h : 2 * h] + HW[:, h : 2 * h])
-            N = np.tanh(Z[t, :, 2 * h :] + R * HW[:, 2 * h :])
-            S[t + 1] = (1 - U) * N + U * S[t]
-            Z[t] = np.concatenate([R, U, N], axis=1)
+        stepwise(self, Z, W_hh, S)
+
+    def step(self, Z: Any, R: Any, S: Any) -> None:
+        h = S.shape[-1]
+        reset, U = sigmoid(Z[..., :h] + R[..., :h]), sigmoid(Z[..., h : 2 * h] + R[..., h : 2 * h])
+        N = np.tanh(Z[..., 2 * h :] + reset * R[..., 2 * h :])
+        S[...] = (1 - U) * N + U * S
+        R[...] = np.concatenate([reset, U, N], axis=-1)
 
     def local(self, dH: Any, Z_t: Any, H: Any, W_hh: Any) -> tuple[Any, Any, Any]:
         R, U, N = np.split(Z_t, 3, axis=-1)
@@ -65,13 +77,15 @@ class LSTM:
         pass
 
     def forward(self, Z: Any, W_hh: Any, S: Any, buffers: Any) -> None:
-        h = W_hh.shape[0]
-        for t in range(len(Z)):
-            raw = Z[t] + S[t, :, :h] @ W_hh
-            Z[t] = np.concatenate([sigmoid(raw[:, : 3 * h]), np.tanh(raw[:, 3 * h :])], axis=1)
-            I, F, O, G = np.split(Z[t], 4, axis=1)  # noqa: E741
-            S[t + 1, :, h:] = F * S[t, :, h:] + I * G
-            S[t + 1, :, :h] = O * np.tanh(S[t + 1, :, h:])
+        stepwise(self, Z, W_hh, S)
+
+    def step(self, Z: Any, R: Any, S: Any) -> None:
+        h = S.shape[-1] // 2
+        raw = Z + R
+        R[...] = np.concatenate([sigmoid(raw[..., : 3 * h]), np.tanh(raw[..., 3 * h :])], axis=-1)
+        I, F, O, G = np.split(R, 4, axis=-1)  # noqa: E741
+        S[..., h:] = F * S[..., h:] + I * G
+        S[..., :h] = O * np.tanh(S[..., h:])
 
     def local(self, dS: Any, Z_t: Any, before: Any, after: Any) -> tuple[Any, Any, Any]:
         I, F, O, G = np.split(Z_t, 4, axis=-1)  # noqa: E741
@@ -139,3 +153,16 @@ def test_its_errors_cross_the_borders_of_segments(cell: str) -> None:
         )
         gradients.append(gradient.vector)
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_it_is_sampled_step_by_step_as_it_is_trained(cell: str, n: int) -> None:
+    parameters = problem(cell, (4, 3)).parameters
+    drawn = np.array(list(islice(sample(parameters, np.array([2, 0]), 7, n=n), 60)))
+    ids = np.concatenate([np.repeat([[2], [0]], n, axis=1), drawn])
+    stack = Stack(parameters.architecture, np.float64)
+    A = stack.probabilities(parameters, stack.forward(parameters, ids, zero_state(parameters, n)))
+    pick = _picker(Choice(), np.random.default_rng(7), n, 5)
+    assert len(np.unique(drawn)) > 2
+    np.testing.assert_array_equal(drawn, [pick(np.log(A_t.squeeze())) for A_t in A[1:-1]])

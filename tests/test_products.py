@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from charrnn import blas
-from charrnn.network.buffers import Array, Buffers
+from charrnn.network.buffers import LINE, Array, Buffers
 from charrnn.network.parameters import Architecture, Parameters, initial
 from charrnn.network.products import PANEL, alone, group_rows, product_with
 from charrnn.network.stack import Stack, zero_state
 from charrnn.network.truncation import Policy
+from charrnn.training.optimizers import Optimizer
 
 
 @pytest.fixture(params=[False, True], ids=["packed", "unpacked"])
@@ -88,3 +89,13 @@ def test_panels_are_for_kernels_that_do_not_pack(
 ) -> None:
     monkeypatch.setattr(blas, "describe", lambda: {"kernel": kernel})
     assert blas.multiplies_small_unpacked.__wrapped__() is expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arrays_begin_at_a_cache_line(dtype: type) -> None:
+    parameters = Parameters(Architecture(64, (16,)), dtype)
+    arrays = [parameters.vector, parameters["W_h1a"], *Optimizer("adam", 99, np.dtype(dtype)).slots.values()]
+    buffers = Buffers(dtype)
+    arrays += [buffers.block(f"{i}", i + 1, 100 * i + 3) for i in range(9)]
+    assert {array.ctypes.data % LINE for array in arrays} == {0}
+    assert not parameters.vector.any()

@@ -67,8 +67,7 @@ def trainer(shape: Shape) -> Trainer:
     """charrnn's own trainer on random characters, in the environment that the commands make for themselves."""
     from charrnn import blas
 
-    sampling = shape.mode == "sample"
-    workers = blas.configure() if sampling else blas.configure(shape.threads, shape.n, max(shape.hidden))
+    workers = blas.configure(shape.threads, shape.n, max(shape.hidden), vectors=shape.mode == "sample")
     import numpy as np
 
     from charrnn.text.batches import Streams

@@ -52,7 +52,7 @@ def sample(
 
     from charrnn import blas
 
-    blas.configure()  # one vector at a time: more threads only cost
+    blas.configure(vectors=num_samples == 1)
 
     from charrnn.inference.sampling import Choice, characters_until
     from charrnn.inference.sampling import sample as draw

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.network.buffers import Array, Buffers
+from charrnn.network.buffers import Array, Buffers, aligned
 from charrnn.network.cells import CELLS
 from charrnn.network.parameters import Parameters
 from charrnn.network.products import product_with
@@ -36,7 +36,7 @@ def sample(
     architecture = parameters.architecture
     cell = CELLS[architecture.cell](architecture.activation)
     layers = [parameters.layer(i) for i in range(1, len(architecture.hidden) + 1)]
-    W_ha, b_a = parameters.output()
+    above = [*((W_x, b) for W_x, _, b in layers[1:]), parameters.output()]
     first = layers[0][0] + layers[0][2]  # X_t W_x + b for every one-hot X_t
 
     # Every sample reads the same prompt: once, as one sequence.
@@ -46,23 +46,38 @@ def sample(
     state = [S[0] if n == 1 else np.repeat(S, n, axis=0) for S in tape.state(len(prompt))]
     pick = _picker(choice, np.random.default_rng(seed), n, architecture.symbols)
 
-    steps = [cell.stepper(W_hh, S) for (_, W_hh, _), S in zip(layers, state, strict=True)]
-    upper = []
-    for step, (W_x, _, b), below in zip(steps[1:], layers[1:], state, strict=False):
-        Z = np.empty((*below.shape[:-1], len(b)), W_x.dtype)
-        upper.append((step, product_with(W_x, Z, Buffers(Z.dtype)), b, Z))
-    H = state[-1][..., : architecture.hidden[-1]]
-    logits = np.empty((*H.shape[:-1], len(b_a)), H.dtype)
+    steps = []
+    for S, (_, W_hh, _), (W_above, b) in zip(state, layers, above, strict=True):
+        R, up, multiply = _products(S[..., : len(W_hh)], W_hh, W_above)
+        multiply()
+        steps.append((S, R, up, b, multiply))
+    Z = up + b
     while True:
-        H.dot(W_ha, logits)
-        np.add(logits, b_a, logits)
-        ids = pick(logits)
+        ids = pick(Z)
         yield ids
-        H = steps[0](first[ids[0]] if n == 1 else first[ids])
-        for step, times_W, b, Z in upper:
-            times_W(H, Z)
-            np.add(Z, b, Z)
-            H = step(Z)
+        Z = first[ids[0]] if n == 1 else first[ids]
+        for S, R, up, b, multiply in steps:
+            cell.step(Z, R, S)
+            multiply()
+            Z = np.add(up, b, up)  # in the end the logits
+
+
+def _products(H: Array, W_hh: Array, W_above: Array) -> tuple[Array, Array, Callable[[], object]]:
+    """H_t goes two ways, to its own layer's next step and up: arrays for H W_hh and H W_above, and what fills both."""
+    if H.ndim == 1:
+        # One product with both, laid out by columns: fewer calls, and large enough for two BLAS threads.
+        W = aligned(W_hh.size + W_above.size, H.dtype).reshape(-1, len(H))
+        np.concatenate([W_hh.T, W_above.T], out=W)
+        out = np.empty(len(W), H.dtype)
+        return out[: W_hh.shape[1]], out[W_hh.shape[1] :], lambda: W.dot(H, out)
+    R, up = (np.empty((len(H), W.shape[1]), W.dtype) for W in (W_hh, W_above))
+    times_W_hh, times_W_above = (product_with(W, out, Buffers(W.dtype)) for W, out in ((W_hh, R), (W_above, up)))
+
+    def multiply() -> None:
+        times_W_hh(H, R)
+        times_W_above(H, up)
+
+    return R, up, multiply
 
 
 def _picker(choice: Choice, rng: np.random.Generator, n: int, a: int) -> Callable[[Array], Array]:

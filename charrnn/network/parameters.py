@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from charrnn.errors import ConfigError
 from charrnn.network.activations import ACTIVATIONS
-from charrnn.network.buffers import Array
+from charrnn.network.buffers import Array, aligned
 from charrnn.network.cells import CELLS
 
 
@@ -56,7 +56,7 @@ class Parameters:
         self.architecture = architecture
         self.shapes = architecture.shapes()
         size = sum(int(np.prod(shape)) for shape in self.shapes.values())
-        self.vector: Array = np.zeros(size, dtype) if vector is None else vector
+        self.vector: Array = aligned(size, dtype) if vector is None else vector
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in self.shapes.items():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from charrnn.network.buffers import Array
+from charrnn.network.buffers import Array, aligned
 
 # Updates run over blocks that stay in the cache through all the passes of one update.
 BLOCK = 65_536
@@ -90,8 +90,8 @@ class Optimizer:
 
     def __init__(self, name: str, size: int, dtype: np.dtype[np.floating]) -> None:
         self._rule, names = OPTIMIZERS[name]
-        self.slots: dict[str, Array] = {slot: np.zeros(size, dtype) for slot in names}
-        self._scratch: Array = np.empty(min(size, BLOCK), dtype)
+        self.slots: dict[str, Array] = {slot: aligned(size, dtype) for slot in names}
+        self._scratch: Array = aligned(min(size, BLOCK), dtype)
 
     def update(self, weights: Array, g: Array, rate: float, step: int) -> None:
         """θ ← θ − Δ, in place; `step` counts from 0."""

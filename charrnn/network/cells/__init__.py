@@ -23,9 +23,9 @@ class Cell(Protocol):
     def forward(self, Z: Array, W_hh: Array, S: Array, buffers: Buffers) -> None:
         """Fills S[1:] from Z and S[0]; may overwrite Z with what `backward` needs."""
 
-    def stepper(self, W_hh: Array, S: Array) -> Callable[[Array], Array]:
-        """`forward` one step at a time, for sampling: a function that advances S (n, states·h) in place from Z_t
-        (n, gates·h), and returns H_t (n, h); without the first axis for one sequence."""
+    def step(self, Z: Array, R: Array, S: Array) -> None:
+        """One step of `forward`, for sampling: advances S (n, states·h) in place from Z_t and R = H_{t-1} W_hh
+        (n, gates·h); it may overwrite R. Without the first axis for one sequence."""
 
     def backward(
         self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from charrnn.network.activations import ACTIVATIONS
@@ -32,17 +30,10 @@ class RNN:
             np.add(Z_t, R, R)
             before = phi(R, H_t)
 
-    def stepper(self, W_hh: Array, S: Array) -> Callable[[Array], Array]:
-        """A function that advances S (n, h) or (h,) by one step from Z_t, in place, and returns H_t."""
-        R, phi = np.empty_like(S), self.activation.phi
-        times_W = product_with(W_hh, R, Buffers(S.dtype))
-
-        def step(Z: Array) -> Array:
-            times_W(S, R)
-            np.add(Z, R, out=R)
-            return phi(R, S)
-
-        return step
+    def step(self, Z: Array, R: Array, S: Array) -> None:
+        """H_t = φ(Z_t + R), R being H_{t-1} W_hh, in place of H_{t-1}."""
+        np.add(Z, R, R)
+        self.activation.phi(R, S)
 
     def backward(
         self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers
