@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
 from charrnn import blas
-from charrnn.network.buffers import LINE, Array, Buffers
+from charrnn.network.buffers import LINE, STEPS, Array, Buffers
 from charrnn.network.parameters import Architecture, Parameters, initial
-from charrnn.network.products import PANEL, alone, group_rows, product_with
+from charrnn.network.products import PANEL, group_rows, product_with
 from charrnn.network.stack import Stack, zero_state
 from charrnn.network.truncation import Policy
 from charrnn.training.optimizers import Optimizer
@@ -74,13 +76,31 @@ def test_gradients_in_panels_are_those_of_double_precision(unpacked: bool) -> No
     assert group_rows(n, 192, 192)
 
 
-def test_one_sequence_alone_is_a_vector() -> None:
+def test_steps_are_views_and_one_sequence_alone_is_a_vector() -> None:
+    buffers = Buffers(np.float64)
     rng = np.random.default_rng(0)
-    W, S = rng.standard_normal((5, 4)), rng.standard_normal((3, 1, 5))
-    out = np.empty(4)
-    product_with(W, out, Buffers(np.float64))(alone(S)[1], out)
-    np.testing.assert_allclose(out, S[1, 0] @ W, rtol=1e-14)
-    assert alone(np.empty((3, 2, 5))).shape == (3, 2, 5)
+    W = rng.standard_normal((5, 4))
+    for n in (1, 2):
+        S = buffers.block("S", 3, n, 5)
+        S[...] = rng.standard_normal(S.shape)
+        step = buffers.steps(S)[1]
+        out = np.empty((*step.shape[:-1], 4))
+        product_with(W, out, Buffers(np.float64))(step, out)
+        assert step.shape == ((5,) if n == 1 else (2, 5))
+        np.testing.assert_allclose(out.reshape(n, 4), S[1] @ W, rtol=1e-14)
+
+
+def test_steps_do_not_keep_a_block_that_has_grown() -> None:
+    buffers = Buffers(np.float64)
+    old = buffers.block("S", 2, 3, 4)
+    memory = weakref.ref(buffers.steps(old)[0].base)
+    buffers.steps(buffers.block("S", 20, 3, 4))
+    assert memory() is not None
+    del old
+    assert memory() is None
+    for T in range(100):  # truncation by chance has another T at every update
+        buffers.steps(buffers.block("Z", T + 1, 1, 4))
+    assert len(buffers._steps) <= STEPS
 
 
 @pytest.mark.parametrize("kernel, expected", [("SkylakeX", True), ("Haswell", False), ("Zen", False), (None, False)])

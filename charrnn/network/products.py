@@ -39,11 +39,6 @@ def product_with(W: Array, out: Array, buffers: Buffers) -> Callable[[Array, Arr
     return lambda H, _: np.matmul(H.reshape(-1, rows, h), panels, out_panels)
 
 
-def alone(sequence: Array) -> Array:
-    """(T, 1, h) as (T, h), for one sequence alone; any other (T, n, h) as it is. Vectors take NumPy less time."""
-    return sequence[:, 0] if sequence.shape[1] == 1 else sequence
-
-
 def group_rows(n: int, h: int, g: int) -> int | None:
     """Rows of a group, for (n, h) times (h, g) in panels; None where one whole product is as fast, or no panels fit."""
     if n * h * g <= blas.SMALL or g % PANEL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from charrnn.network.buffers import STEPS
 from charrnn.network.one_hot import DENSE
 from charrnn.network.output import block_rows
 from charrnn.network.stack import segment_length
@@ -49,8 +50,9 @@ def memory_bytes(trainer: Trainer) -> int:
     each = gates * widest * widest + symbols * hidden[0] * gates  # W_hh, laid out for the loop; W_xh + b
     each += gates * widest * max(*hidden, X) if segments > 1 else 0  # a segment's gradient, before it is added
     weights += trainer.stack.workers * each
+    views = 150 * (k + T % k) * min((1 if config.recompute else segments) * len(hidden) + 4, STEPS)  # steps of blocks
     ids = 2 * T * n * 8 + 6 * k * n * 8  # inputs and targets; their order by symbol
-    return size * (kept + between + shared + logits + weights) + ids + P
+    return size * (kept + between + shared + logits + weights) + views + ids + P
 
 
 def seconds_per_step(trainer: Trainer) -> float:

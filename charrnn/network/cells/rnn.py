@@ -6,7 +6,7 @@ import numpy as np
 
 from charrnn.network.activations import ACTIVATIONS
 from charrnn.network.buffers import Array, Buffers
-from charrnn.network.products import alone, product_with
+from charrnn.network.products import product_with
 
 
 class RNN:
@@ -21,13 +21,12 @@ class RNN:
 
     def forward(self, Z: Array, W_hh: Array, S: Array, buffers: Buffers) -> None:
         """H_t = φ(Z_t + H_{t-1} W_hh) into S[1:]; Z (T, n, h) is X W_x + b."""
-        Z, S = alone(Z), alone(S)
-        R, phi = buffers.block("R", *S.shape[1:]), self.activation.phi
+        before, *H = buffers.steps(S)
+        R, phi, add = buffers.block("R", *before.shape), self.activation.phi, np.add
         times_W = product_with(W_hh, R, buffers)
-        before = S[0]
-        for Z_t, H_t in zip(Z, S[1:], strict=True):
+        for Z_t, H_t in zip(buffers.steps(Z), H, strict=True):
             times_W(before, R)  # H_{t-1} W_hh
-            np.add(Z_t, R, R)
+            add(Z_t, R, R)
             before = phi(R, H_t)
 
     def step(self, Z: Array, R: Array, S: Array) -> None:
@@ -42,17 +41,18 @@ class RNN:
         slope = self.activation.dphi(S[1:], buffers.block("slope", *dS.shape))  # φ′(Z_t) of all t in one pass
         if dS_T is not None:
             np.add(dS[-1], dS_T, out=dS[-1])
-        dZ, slope = alone(dS), alone(slope)
-        R = buffers.block("R", *dZ.shape[1:])
+        later, *dZ = reversed(buffers.steps(dS))
+        slope_T, *slopes = reversed(buffers.steps(slope))
+        R, add, multiply = buffers.block("R", *later.shape), np.add, np.multiply
         times_W_T = product_with(W_hh.T, R, buffers)
-        later = np.multiply(dZ[-1], slope[-1], dZ[-1])
-        for dZ_t, slope_t, gain in zip(dZ[-2::-1], slope[-2::-1], gains[:0:-1].tolist(), strict=True):
+        multiply(later, slope_T, later)
+        for dZ_t, slope_t, gain in zip(dZ, slopes, gains[:0:-1].tolist(), strict=True):
             if gain:
                 times_W_T(later, R)  # dZ_{t+1} W_hhᵀ
                 if gain != 1:
-                    np.multiply(R, gain, R)
-                np.add(dZ_t, R, dZ_t)
-            later = np.multiply(dZ_t, slope_t, dZ_t)
+                    multiply(R, gain, R)
+                add(dZ_t, R, dZ_t)
+            later = multiply(dZ_t, slope_t, dZ_t)
         return dS, dS, None
 
     def backward_one_lag(
