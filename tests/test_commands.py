@@ -379,12 +379,17 @@ stack = ParallelStack(Architecture(5, (4,)), np.float32, 2)
         (["train", "text.txt", "--hidden", "3000000", "--out", "x"], 5, b"not enough memory"),
         (["train", "text.txt", "--encoding", "rot13", "--out", "x"], 2, b"no such encoding"),
         (["bench", "--hidden", "8", "--write", "x.md"], 2, b"--write needs --peers"),
+        (["train", "text.txt", "--val-file", "empty", "--out", "x"], 3, b"empty: holds no character of the vocabulary"),
+        (["train", "text.txt", "--test-file", "one", "--out", "x"], 3, b"one: holds one character of the vocabulary"),
     ],
 )
 def test_what_cannot_be_is_one_line(trained: Path, arguments: list[str], code: int, message: bytes) -> None:
+    (trained / "empty").touch()
+    (trained / "one").write_text((trained / "text.txt").read_text()[0])
     done = charrnn(*arguments, cwd=trained)
     assert done.returncode == code
     assert done.stderr.count(b"\n") == 1 and message in done.stderr
+    assert not (trained / "x").exists()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

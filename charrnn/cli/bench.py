@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
 
 def bench(
-    hidden: Annotated[str, typer.Option(help="Width of each layer.", metavar="WIDTHS")] = "256,256",
-    batch_size: Annotated[int, typer.Option(min=1, help="Streams n.", metavar="INTEGER")] = 64,
-    seq_length: Annotated[int, typer.Option(min=1, help="Steps T.", metavar="INTEGER")] = 64,
-    symbols: Annotated[int, typer.Option(min=2, help="Symbols of the vocabulary.", metavar="INTEGER")] = 65,
+    hidden: Annotated[str | None, typer.Option(help="Width of each layer (default 256,256).", metavar="WIDTHS")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Streams n (default 64).", metavar="INTEGER")] = None,
+    seq_length: Annotated[int | None, typer.Option(min=1, help="Steps T (default 64).", metavar="INTEGER")] = None,
+    symbols: Annotated[
+        int | None, typer.Option(min=2, help="Symbols of the vocabulary (default 65).", metavar="INTEGER")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Cores; left out, all that help.", metavar="INTEGER")
     ] = None,
     peers: Annotated[
-        bool, typer.Option("--peers", help="Race PyTorch and JAX, where installed, on the ten standard shapes.")
+        bool,
+        typer.Option(
+            "--peers",
+            help="Race PyTorch and JAX, where installed: on the shape that is given, or on the ten standard shapes.",
+        ),
     ] = False,
     write: Annotated[
         Path | None, typer.Option(help="With --peers: write the results into this Markdown file.", metavar="FILE")
@@ -38,13 +44,19 @@ def bench(
     from charrnn.bench.competitors import COMPETITORS, Shape
     from charrnn.bench.race import SHAPES, installed, race
 
+    if write is not None and not peers:
+        raise ConfigError("--write needs --peers: it writes their race; leave it out, or add --peers")
+    given = any(value is not None for value in (hidden, batch_size, seq_length, symbols, threads))
+    widths = parse("hidden", hidden or "256,256", "--hidden")
+    shape = Shape(widths, batch_size or 64, seq_length or 64, symbols or 65, threads=threads)
     if peers:
         from tqdm import tqdm
 
-        results = [race(shape) for shape in tqdm(SHAPES, unit="shape", disable=None, leave=False)]
         missing = sorted({name.split(",")[0] for name in COMPETITORS if not installed(name)})
         if missing:
             typer.echo(f"left out: {', '.join(missing)}; pip install 'charrnn[bench]' brings them", err=True)
+        shapes = [shape] if given else SHAPES
+        results = [race(one) for one in tqdm(shapes, unit="shape", disable=None, leave=False)]
         if as_json:
             print(json.dumps({"machine": _machine(), "shapes": [_plain(result) for result in results]}))
         else:
@@ -55,13 +67,13 @@ def bench(
             atomic_write_bytes(write, _markdown(results, write).encode())
         return
 
-    if write is not None:
-        raise ConfigError("--write needs --peers: it writes their race; leave it out, or add --peers")
+    from rich.console import Console
+
     from charrnn.bench.breakdown import breakdown
 
-    shape = Shape(parse("hidden", hidden, "--hidden"), batch_size, seq_length, symbols, threads=threads)
-    result = race(shape, ("charrnn", "limit"))
-    parts = breakdown(shape)
+    with Console(stderr=True).status("measuring for some ten seconds"):
+        result = race(shape, ("charrnn", "limit"))
+        parts = breakdown(shape)
     if as_json:
         print(json.dumps({"machine": _machine(), **_plain(result), "seconds_by_kind": parts}))
         return

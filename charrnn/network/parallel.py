@@ -39,12 +39,13 @@ class ParallelStack:
     def __init__(self, architecture: Architecture, dtype: npt.DTypeLike, workers: int = 1) -> None:
         self.stack = Stack(architecture, dtype)
         self.cell = self.stack.cell
+        self.weights: Array | None = None  # that the workers read: parameters made on it need not be copied there
         self._others: list[_Worker] = []
         if workers > 1:
             context = get_context("spawn")  # a fork would copy locks that other threads hold
             try:
                 weights = context.RawArray("b", Parameters(architecture, dtype).vector.nbytes)
-                self._weights: Array = np.frombuffer(weights, dtype)
+                self.weights = np.frombuffer(weights, dtype)
                 self._others = [_Worker(context, architecture, dtype, weights) for _ in range(workers - 1)]
             except OSError as error:
                 raise WorkerError(f"worker processes cannot be started ({error}); try --threads 1") from error
@@ -57,7 +58,7 @@ class ParallelStack:
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers, and of the weights and gradients that are shared."""
-        shared = self._weights.nbytes * self.workers if self._others else 0
+        shared = self.weights.nbytes * self.workers if self.weights is not None else 0
         return self.stack.nbytes + shared + sum(other.nbytes for other in self._others)
 
     def loss_and_gradient(
@@ -75,11 +76,12 @@ class ParallelStack:
     ) -> tuple[float, State]:
         """As `Stack.loss_and_gradient`; with several workers, `masks` must be such as can be sent to a process."""
         n = inputs.shape[1]
-        if not self._others or n < self.workers:
+        if self.weights is None or n < self.workers:
             return self.stack.loss_and_gradient(
                 parameters, inputs, targets, state, truncation, gradient, masks=masks, keep=keep, recompute=recompute
             )
-        self._weights[...] = parameters.vector
+        if parameters.vector is not self.weights:
+            self.weights[...] = parameters.vector
         bounds = [n * i // self.workers for i in range(self.workers + 1)]
         shares = [slice(start, stop) for start, stop in pairwise(bounds)]
 

@@ -88,16 +88,20 @@ INITS = ("orthogonal", "uniform", "gaussian")
 
 
 def initial(
-    architecture: Architecture, rng: np.random.Generator, dtype: npt.DTypeLike = np.float32, init: str = "orthogonal"
+    architecture: Architecture,
+    rng: np.random.Generator,
+    dtype: npt.DTypeLike = np.float32,
+    init: str = "orthogonal",
+    vector: Array | None = None,
 ) -> Parameters:
-    """Starting weights: W_hh as `init` says, the others uniform or Gaussian, biases zero.
+    """Starting weights: W_hh as `init` says, the others uniform or Gaussian, biases zero; into `vector`, if given.
 
     orthogonal: W_hhᵀ W_hh = I, so that W_hh keeps the length of every vector and errors neither vanish nor explode by
     it at the start (for each gate on its own). uniform: ±√(1/fan-in). gaussian: standard deviation √(1/fan-in).
     """
     if init not in INITS:
         raise ConfigError(f"init {init}: must be one of {', '.join(INITS)}")
-    parameters = Parameters(architecture, dtype)
+    parameters = Parameters(architecture, dtype, vector)
     for layer, h in enumerate(architecture.hidden, start=1):
         W_x, W_hh, _ = parameters.layer(layer)
         # A one-hot input picks a single row of W_x: its fan-in is 1, whatever d is. With 0.1 in its place the state

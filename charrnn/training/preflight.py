@@ -45,8 +45,7 @@ def memory_bytes(trainer: Trainer) -> int:
         shared += k * n * (states * (2 * total_h + widest) + gates * total_h)  # E of two lags, dZ carried; the sums
     logits = min(k * n, block_rows(symbols)) * symbols
     weights = (2 + len(OPTIMIZERS[config.optimizer][1])) * P + min(P, BLOCK)  # and the optimiser's scratch
-    if trainer.stack.workers > 1:
-        weights += trainer.stack.workers * P  # shared weights, and a gradient for each of the others
+    weights += (trainer.stack.workers - 1) * P  # a gradient for each of the others
     each = gates * widest * widest + symbols * hidden[0] * gates  # W_hh, laid out for the loop; W_xh + b
     each += gates * widest * max(*hidden, X) if segments > 1 else 0  # a segment's gradient, before it is added
     weights += trainer.stack.workers * each

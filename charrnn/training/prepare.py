@@ -79,6 +79,7 @@ def begin(
 def go_on(run: Run, config: TrainConfig, workers: int = 1, progress: Progress = None) -> Prepared:
     """An earlier run from its last checkpoint. CorpusError if its text is no longer the same."""
     manifest = run.manifest()
+    run.lock()
     checkpoint = checkpoints.load(run.last)
     sources, unknown = [str(name) for name in manifest["corpus"]], str(manifest["unknown"])
     if "-" in sources and not (run.directory / IDS).exists():
@@ -99,7 +100,6 @@ def go_on(run: Run, config: TrainConfig, workers: int = 1, progress: Progress = 
     else:
         corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress)
     prepared = _assemble(run, config, corpus, unknown, workers)
-    run.lock()
     prepared.session.resume(checkpoint)
     if prepared.session.trainer.progress() >= 1:
         prepared.notices.append("the run has reached its end; add --max-steps, --epochs or --max-minutes to go further")
@@ -133,7 +133,11 @@ def _assemble(run: Run, config: TrainConfig, corpus: EncodedCorpus, unknown: str
     def other(path: str | None, frac: float) -> tuple[Array | None, int]:
         if path is None:
             return None, int(total * frac)
-        return encode_corpus([path], config.encoding, None, symbols, unknown).ids, 0
+        ids = encode_corpus([path], config.encoding, None, symbols, unknown).ids
+        if len(ids) < 2:
+            held = "one character" if len(ids) else "no character"
+            raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
+        return ids, 0
 
     validation, val_count = other(config.val_file, config.val_frac)
     test, test_count = other(config.test_file, config.test_frac)
