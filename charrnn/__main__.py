@@ -1,8 +1,18 @@
-"""`python -m charrnn` is the `charrnn` command."""
+"""The `charrnn` command, also as `python -m charrnn`."""
 
 from __future__ import annotations
 
-from charrnn.cli.main import main
+import sys
+
+
+def main() -> None:
+    """Runs the command line. An interrupt while it is still being loaded ends as quietly as a later one."""
+    try:
+        from charrnn.cli.main import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()
