@@ -66,15 +66,12 @@ def test_saturated_units_are_counted() -> None:
 
 def test_the_pictures_of_a_vanishing_a_healthy_and_an_exploding_network_differ() -> None:
     drawn = {gain: picture(inspect(network(gain), IDS, 60)[0]) for gain in (0.8, 1.0, 1.2)}
-    middle = next(i for i, line in enumerate(drawn[1.0]) if "┼" in line)
-
-    def ink(lines: list[str]) -> tuple[int, int]:
-        above, below = lines[:middle], lines[middle + 1 : -1]
-        return tuple(sum(c in "▁▂▃▄▅▆▇█▔▀" for line in part for c in line) for part in (above, below))  # type: ignore[return-value]
-
-    assert ink(drawn[1.0]) == (0, 0)
-    assert ink(drawn[0.8])[0] == 0 and ink(drawn[0.8])[1] > 100
-    assert ink(drawn[1.2])[0] > 100 and ink(drawn[1.2])[1] == 0
+    heights = {gain: [sum(line[8 + k] == "█" for line in drawn[gain][:-1]) for k in (0, 20, 60)] for gain in drawn}
+    assert heights[1.0] == [4, 4, 4]  # decades above 10⁻⁴
+    assert heights[0.8] == [4, 2, 0]  # 0.8²⁰ = 0.012, 0.8⁶⁰ = 1.5e-6
+    assert heights[1.2] == [4, 5, 8]  # 1.2²⁰ = 38, 1.2⁶⁰ = 56,000
+    assert [line[:8] for line in drawn[1.0]][3:5] == ["     1 ┤", " 10^-1 ┤"]
+    assert drawn[1.0][3][8:] == "_" * 61  # the line at 1
 
 
 def test_the_svg_is_well_formed_with_a_line_for_every_layer() -> None:

@@ -28,8 +28,8 @@ def inspect(
 ) -> None:
     """Show how far back the gradient of a model sees: its norm by lag, layer by layer.
 
-    The middle line is the error where it is made, at lag 0. A line that falls steeply below it is a vanishing gradient,
-    one that stays near it a healthy one, and one that climbs above it an exploding one.
+    The line at 1 is the error where it is made, at lag 0. Columns that soon fall far below it are a vanishing gradient,
+    those that stay near it a healthy one, and those that climb above it an exploding one.
     """
     from charrnn import blas
 

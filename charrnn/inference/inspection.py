@@ -81,24 +81,16 @@ DECADES = 4
 
 
 def picture(report: LayerReport, width: int = 76) -> list[str]:
-    """The norms by lag as a column chart for a terminal: as much at the middle line as at lag 0, less below it."""
+    """The norms by lag as columns for a terminal, on a logarithmic scale; the line at 1 is the norm at lag 0."""
     norms = np.asarray(report.norms)
-    width = min(width, len(norms))
-    columns = np.array_split(norms, width)
-    levels = []
-    for column in columns:
-        value = float(np.exp(np.mean(np.log(np.maximum(column, 1e-300)))))
-        levels.append(min(max(float(np.log10(value)), -DECADES), DECADES))
+    columns = np.array_split(norms, min(width, len(norms)))
+    levels = [float(np.mean(np.log10(np.maximum(column, 1e-300)))) for column in columns]
     lines = []
-    for row in range(DECADES - 1, -DECADES - 1, -1):  # a row is the decade from 10^row to 10^(row+1)
-        if row >= 0:
-            cells = [" ▁▂▃▄▅▆▇█"[round(8 * min(max(level - row, 0.0), 1.0))] for level in levels]
-        else:
-            cells = [" ▔▔▀▀▀███"[round(8 * min(max(row + 1 - level, 0.0), 1.0))] for level in levels]
-        lines.append(f"{'10^' + format(row + 1 if row >= 0 else row, '+d'):>6} │{''.join(cells)}")
-        if row == 0:
-            lines.append(f"{'1':>6} ┼" + "─" * width)
-    lines.append(" " * 8 + "lag 0" + f"{len(norms) - 1}".rjust(width - 5))
+    for decade in range(DECADES - 1, -DECADES - 1, -1):  # a row is what lies between 10^decade and ten times that
+        empty = "_" if decade == 0 else " "
+        cells = [f"{empty}▁▂▃▄▅▆▇█"[round(8 * min(max(level - decade, 0.0), 1.0))] for level in levels]
+        lines.append(f"{'1' if decade == 0 else f'10^{decade:+d}':>6} ┤{''.join(cells)}")
+    lines.append(" " * 8 + "lag 0" + f"{len(norms) - 1}".rjust(len(columns) - 5))
     return lines
 
 
