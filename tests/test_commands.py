@@ -378,6 +378,10 @@ stack = ParallelStack(Architecture(5, (4,)), np.float32, 2)
     [
         (["train", "text.txt", "--hidden", "3000000", "--out", "x"], 5, b"not enough memory"),
         (["train", "text.txt", "--encoding", "rot13", "--out", "x"], 2, b"no such encoding"),
+        (["train", "text.txt", "--unknown", "foo", "--out", "x"], 2, b"--unknown foo: must be error, skip or replace"),
+        (["train", "", "--out", "x"], 3, b"the name of a text is empty"),
+        (["train", "--resume", "runs/text/last.npz"], 3, b"last.npz: no run directory"),
+        (["bench", "--hidden", "300000", "--seq-length", "1"], 5, b"not enough memory"),
         (["bench", "--hidden", "8", "--write", "x.md"], 2, b"--write needs --peers"),
         (["train", "text.txt", "--val-file", "empty", "--out", "x"], 3, b"empty: holds no character of the vocabulary"),
         (["train", "text.txt", "--test-file", "one", "--out", "x"], 3, b"one: holds one character of the vocabulary"),
@@ -450,10 +454,38 @@ def test_a_second_interrupt_does_not_wait_for_the_step_of_a_worker(tmp_path: Pat
             pass
         time.sleep(1.5)
         os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.2)
+        time.sleep(0.7)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(5) == 130  # the step that is under way takes several times as long
         assert b"Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.1])
+def test_an_interrupt_that_comes_twice_at_once_saves_as_one(tmp_path: Path, pause: float) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    with start("train", "text", "--out", "run", *SMALL, "--epochs", "1000000", cwd=tmp_path) as process:
+        assert process.stderr
+        while b"training" not in process.stderr.readline():
+            pass
+        time.sleep(0.5)
+        for _ in range(4):
+            process.send_signal(signal.SIGINT)
+            time.sleep(pause)
+        assert process.wait(20) == 130
+        assert process.stderr.read().splitlines()[-1] == b"saved; go on with: charrnn train --resume run"
+
+
+def test_a_run_at_its_end_says_by_which_limit_and_keeps_its_settings(trained: Path) -> None:
+    before = (trained / "runs" / "text" / "config.yaml").read_bytes()
+    done = charrnn("train", "--resume", "runs/text", "--epochs", "1000", cwd=trained)
+    assert done.returncode == 0 and b"has reached its end by --max-steps; raise it" in done.stderr
+    assert (trained / "runs" / "text" / "config.yaml").read_bytes() == before
+
+
+def test_output_that_cannot_show_a_sign_shows_another(trained: Path) -> None:
+    command = [sys.executable, "-m", "charrnn", "inspect", "--ckpt", "runs/text", "--lags", "5"]
+    done = subprocess.run(command, cwd=trained, env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"") and b"lag 0" in done.stdout
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

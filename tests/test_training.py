@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from charrnn.errors import DivergedError
 from charrnn.text.batches import Streams
 from charrnn.training import checkpoint as checkpoints
+from charrnn.training import prepare
 from charrnn.training.config import TrainConfig
 from charrnn.training.loop import Step, Trainer
 from charrnn.training.optimizers import OPTIMIZERS, Optimizer, clip, learning_rate_factor
@@ -227,3 +230,24 @@ def test_gradient_norms_by_layer_add_up_to_the_whole() -> None:
     t = trainer(grad_clip=0)
     step = next(t.steps())
     assert np.linalg.norm(t.gradient_norms()) == pytest.approx(step.gradient_norm, rel=1e-5)
+
+
+def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, out = tmp_path / "text", tmp_path / "run"
+    text.write_text("abcd " * 100)
+    config = TrainConfig(hidden=(4,), batch_size=2, seq_length=5, max_steps=2)
+    monkeypatch.setattr(Run, "lock", lambda run: None)  # of one process, here
+    prepare.begin([str(text)], config, out, False, None, "error")
+    write_config = Run.write_config
+
+    def interrupted(run: Run, config: TrainConfig) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        write_config(run, config)
+
+    monkeypatch.setattr(Run, "write_config", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare.begin([str(text)], config, out, True, None, "error")
+    monkeypatch.setattr(Run, "write_config", write_config)
+    assert prepare.go_on(Run(out), config).session.trainer.step == 0

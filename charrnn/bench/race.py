@@ -82,7 +82,8 @@ def installed(name: str) -> bool:
 
 
 def race(shape: Shape, names: Iterable[str] = tuple(COMPETITORS), rounds: int = ROUNDS) -> Result:
-    """All installed competitors on one shape. CheckFailed with its last line if one of them breaks."""
+    """All installed competitors on one shape. CheckFailed with its last line if one of them breaks,
+    MemoryError if that says so."""
     chosen = [
         name
         for name in names
@@ -109,6 +110,8 @@ def race(shape: Shape, names: Iterable[str] = tuple(COMPETITORS), rounds: int = 
         except (BrokenPipeError, ValueError):
             process.kill()  # if it still ran, its stderr would never end
             last = process.stderr.read().strip().splitlines()[-1:] or ["no message"]
+            if "MemoryError" in last[0]:
+                raise MemoryError(last[0].partition(": ")[2]) from None
             raise CheckFailed(f"{name} on {shape.label}: {last[0]}") from None
 
     result = Result(shape, {name: [] for name in chosen})

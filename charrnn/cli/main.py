@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from typing import Annotated, TextIO
@@ -21,6 +22,7 @@ from charrnn.errors import CharrnnError, StorageError
 
 app = typer.Typer(
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help, in half the time
 )
@@ -55,6 +57,9 @@ def main() -> None:
     # A stream that was closed (`>&-`) is None: what is written there is lost, and nothing else.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  open until the end
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what the terminal cannot show, as ³, is no reason to stop
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="charrnn", standalone_mode=False)
         sys.stdout.flush()

@@ -75,11 +75,13 @@ def sample(
         write(given or "")
         drawn = draw(checkpoint.parameters, ids, seed, choice)
         live = sys.stdout.isatty()
-        for character in characters_until(drawn, symbols, length, stop):
-            write(character)
-            if live:
-                sys.stdout.flush()
-        write("\n")
+        try:
+            for character in characters_until(drawn, symbols, length, stop):
+                write(character)
+                if live:
+                    sys.stdout.flush()
+        finally:
+            write("\n")
         return
     drawn = draw(checkpoint.parameters, ids, seed, choice, num_samples)
     columns = [next(drawn) for _ in range(length)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -72,8 +73,10 @@ def train(
     workers = blas.configure(resolved.threads, resolved.batch_size, max(resolved.hidden))
 
     from charrnn.cli.display import Display
+    from charrnn.text.tokenizer import check_unknown
     from charrnn.training import prepare
 
+    check_unknown(unknown)
     with Display(resolved) as display:
         if resume is not None:
             prepared = prepare.go_on(run, resolved, workers, display.reading)
@@ -88,32 +91,37 @@ def train(
         if stopped.signal is None or as_json:
             try:
                 result = display.finish(prepared, stopped.signal is not None)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):
                 print(f"not scored; the training is saved: charrnn eval TEXT --ckpt {directory}", file=sys.stderr)
                 raise typer.Exit(130) from None
             if as_json:
                 print(json.dumps(result, allow_nan=False))
     if stopped.signal is not None:
+        signal.signal(stopped.signal, signal.SIG_IGN)  # as it ends, Python would take its handler away
         print(f"saved; go on with: charrnn train --resume {directory}", file=sys.stderr)
         raise typer.Exit(128 + stopped.signal)
 
 
 class _Stop:
-    """Turns the first SIGINT or SIGTERM into a wish to stop after the running update; a second one stops at once."""
+    """Turns SIGINT and SIGTERM into a wish to stop after the running update; one that comes `AGAIN` seconds after the
+    first, or later, stops at once. (What runs us may pass on a signal that the terminal has sent us already.)"""
 
     signal: int | None = None
+    AGAIN = 0.5
 
     def __enter__(self) -> None:
         self._before = {kind: signal.signal(kind, self._handle) for kind in (signal.SIGINT, signal.SIGTERM)}
 
     def __exit__(self, *_: object) -> None:
-        for kind, handler in self._before.items():
-            signal.signal(kind, handler)
+        if self.signal is None:  # else what comes again may still be the first
+            for kind, handler in self._before.items():
+                signal.signal(kind, handler)
 
     def _handle(self, number: int, _frame: object) -> None:
-        if self.signal is not None:
+        if self.signal is None:
+            self.signal, self._first = number, time.monotonic()
+        elif time.monotonic() - self._first > self.AGAIN:
             raise SystemExit(128 + number)
-        self.signal = number
 
     def __call__(self) -> bool:
         return self.signal is not None

@@ -51,12 +51,13 @@ def evaluate(
 
     With one stream the score is exact. More streams read parts of the text side by side, many times faster; each reads
     the `warmup` characters before its part first, without counting them, so that it differs from exact only by what a
-    state still knows of characters further back. `progress` is called with the number of predictions done.
+    state still knows of characters further back. There are no more of them than leave each part `warmup` characters.
+    `progress` is called with the number of predictions done.
     """
     count = len(ids) - 1
     if count < 1:
         raise CorpusError(f"a text of length {len(ids)} cannot be scored; at least 2 characters are needed")
-    n = max(1, min(streams, count))
+    n = max(1, min(streams, count // max(warmup, 1)))
     length = -(-count // n)
     n = -(-count // length)
     starts = np.arange(n) * length
@@ -66,7 +67,7 @@ def evaluate(
 
     def work(i: int) -> tuple[float, int]:
         part = starts[n * i // workers : n * (i + 1) // workers]
-        return _score(parameters, ids, part, length, 0 if n == 1 else min(warmup, length), progress, stop)
+        return _score(parameters, ids, part, length, 0 if n == 1 else warmup, progress, stop)
 
     if workers == 1:
         results = [work(0)]

@@ -80,7 +80,7 @@ def inspect(parameters: Parameters, ids: Array, lags: int = 100) -> list[LayerRe
 DECADES = 4
 
 
-def picture(report: LayerReport, width: int = 76) -> list[str]:
+def picture(report: LayerReport, width: int = 72) -> list[str]:
     """The norms by lag as columns for a terminal, on a logarithmic scale; the line at 1 is the norm at lag 0."""
     norms = np.asarray(report.norms)
     columns = np.array_split(norms, min(width, len(norms)))

@@ -201,6 +201,8 @@ def can_be_read_again(path: str) -> bool:
 
 
 def _files(argument: str) -> list[str]:
+    if not argument:
+        raise CorpusError("the name of a text is empty; name a file, a directory, or - for standard input")
     path = Path(argument)
     if argument == "-" or not path.is_dir():
         return [argument]

@@ -84,17 +84,20 @@ class Trainer:
         """Passes through the text so far."""
         return self.epoch + self.position / self.streams.length
 
+    def used(self) -> dict[str, float]:
+        """How much of each limit of the run is used up, by the setting's name."""
+        config, used = self.config, {}
+        if config.steps is not None:
+            used["max_steps"] = self.step / config.steps
+        if config.epochs is not None:
+            used["epochs"] = self.epochs / config.epochs
+        if config.max_minutes is not None:
+            used["max_minutes"] = self.seconds / (60 * config.max_minutes)
+        return used
+
     def progress(self) -> float:
         """Share of the run that is done: 1 when the first of its limits is reached."""
-        config = self.config
-        shares = [0.0]
-        if config.steps is not None:
-            shares.append(self.step / config.steps)
-        if config.epochs is not None:
-            shares.append(self.epochs / config.epochs)
-        if config.max_minutes is not None:
-            shares.append(self.seconds / (60 * config.max_minutes))
-        return max(shares)
+        return max(self.used().values())
 
     def learning_rate(self) -> float:
         """Of the next update."""

@@ -19,6 +19,7 @@ from charrnn.text.corpus import EncodedCorpus, can_be_read_again, checksum, enco
 from charrnn.text.tokenizer import Tokenizer
 from charrnn.training import checkpoint as checkpoints
 from charrnn.training.config import FIELDS, TrainConfig
+from charrnn.training.durable import interrupts_held
 from charrnn.training.loop import Trainer
 from charrnn.training.run import IDS, LAST, Run, Source, default_directory
 from charrnn.training.session import Session
@@ -65,14 +66,15 @@ def begin(
             prepared.session.trainer.parameters.vector[...] = start.parameters.vector
         names = tuple(str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in sources)
         source = Source(names, corpus.sha256, corpus.characters, unknown)
-        run.create(config, source, {**blas.describe(), "workers": workers}, ids)
+        with interrupts_held():  # what was there goes; what can be resumed must take its place
+            run.create(config, source, {**blas.describe(), "workers": workers}, ids)
+            prepared.session.save(LAST)
     except BaseException:
         ids.unlink(missing_ok=True)
         if not existed:
             with contextlib.suppress(OSError):  # there is something in it, or it was never made
                 run.directory.rmdir()
         raise
-    prepared.session.save(LAST)  # from here on there is always something to resume
     return prepared
 
 
@@ -101,9 +103,12 @@ def go_on(run: Run, config: TrainConfig, workers: int = 1, progress: Progress = 
         corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress)
     prepared = _assemble(run, config, corpus, unknown, workers)
     prepared.session.resume(checkpoint)
-    if prepared.session.trainer.progress() >= 1:
-        prepared.notices.append("the run has reached its end; add --max-steps, --epochs or --max-minutes to go further")
-    run.write_config(config)
+    reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
+    if reached:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in reached)
+        prepared.notices.append(f"the run has reached its end by {flags}; raise it to go further")
+    else:
+        run.write_config(config)
     now, then = {**blas.describe(), "workers": workers}, manifest["blas"]
     changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
     if changed:

@@ -142,8 +142,10 @@ class Run:
             if not isinstance(content["corpus"], list) or not isinstance(content["sha256"], str):
                 raise ValueError("corpus or sha256")
             content["unknown"], content["blas"].get
-        except FileNotFoundError:
-            raise CheckpointError(f"{self.directory}: no run here ({MANIFEST} is missing); check the path") from None
+        except (FileNotFoundError, NotADirectoryError):
+            raise CheckpointError(
+                f"{self.directory}: no run directory (it has no {MANIFEST}); check the path"
+            ) from None
         except OSError as error:
             raise StorageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
         except (ValueError, KeyError, TypeError) as error:
