@@ -13,6 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+from charrnn import blas
+from charrnn.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {
@@ -473,6 +477,17 @@ def test_an_interrupt_that_comes_twice_at_once_saves_as_one(tmp_path: Path, paus
             time.sleep(pause)
         assert process.wait(20) == 130
         assert process.stderr.read().splitlines()[-1] == b"saved; go on with: charrnn train --resume run"
+
+
+@pytest.mark.parametrize("samples, vectors", [("1", True), ("3", False)])
+def test_one_sample_alone_is_drawn_with_all_threads(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, samples: str, vectors: bool
+) -> None:
+    wishes: list[dict[str, object]] = []
+    monkeypatch.setattr(blas, "configure", lambda **wish: wishes.append(wish))
+    run = str(trained / "runs" / "text")
+    done = CliRunner().invoke(app, ["sample", "--ckpt", run, "--length", "3", "--num-samples", samples])
+    assert (done.exit_code, wishes) == (0, [{"vectors": vectors}])
 
 
 def test_a_run_at_its_end_says_by_which_limit_and_keeps_its_settings(trained: Path) -> None:

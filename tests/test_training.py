@@ -232,6 +232,13 @@ def test_gradient_norms_by_layer_add_up_to_the_whole() -> None:
     assert np.linalg.norm(t.gradient_norms()) == pytest.approx(step.gradient_norm, rel=1e-5)
 
 
+def test_with_workers_the_weights_lie_where_these_read_them() -> None:
+    streams = Streams(IDS, 4, 10)
+    ours = Trainer(TrainConfig(**SMALL), 7, streams, workers=2)
+    assert ours.parameters.vector is ours.stack.weights
+    np.testing.assert_array_equal(ours.parameters.vector, Trainer(TrainConfig(**SMALL), 7, streams).parameters.vector)
+
+
 def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,13 +68,12 @@ def bench(
             atomic_write_bytes(write, _markdown(results, write).encode())
         return
 
-    from rich.console import Console
-
     from charrnn.bench.breakdown import breakdown
 
-    with Console(stderr=True).status("measuring for some ten seconds"):
-        result = race(shape, ("charrnn", "limit"))
-        parts = breakdown(shape)
+    if sys.stderr.isatty():
+        print("measuring for some ten seconds", file=sys.stderr)
+    result = race(shape, ("charrnn", "limit"))
+    parts = breakdown(shape)
     if as_json:
         print(json.dumps({"machine": _machine(), **_plain(result), "seconds_by_kind": parts}))
         return
