@@ -37,20 +37,18 @@ def plan(threads: int, n: int, h: int) -> tuple[int, int]:
     return workers, threads // workers if n * h * h >= BLAS_THREADS_FROM else 1
 
 
-def configure(threads: int | None = None, n: int = 1, h: int = 1, *, vectors: bool = False) -> int:
+def configure(threads: int | None = None, n: int = 1, h: int = 1) -> int:
     """Sets the environment of the BLAS for `plan`, and returns the number of workers.
 
     `threads` is the user's wish; without one, it is the number of cores, unless the environment limits the BLAS.
-    With `vectors` there will be products with vectors only, whatever h is: OpenBLAS shares out none but the large ones
-    among its threads, as it should. Once NumPy is imported there is nothing left to choose: one worker.
+    Once NumPy is imported there is nothing left to choose: one worker.
     """
     if "numpy" in sys.modules:
         return 1
     if threads is None and any(name in os.environ for name in THREADS):
         workers = 1
     else:
-        threads = threads or _cores()
-        workers, blas_threads = (1, threads) if vectors else plan(threads, n, h)
+        workers, blas_threads = plan(threads or _cores(), n, h)
         os.environ[THREADS[0]] = str(blas_threads)
     if KERNEL not in os.environ and _skylakex_helps(n // workers * h * h):
         os.environ[KERNEL] = "SkylakeX"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def test_jax_as_it_is_raced_has_our_loss_gradient_and_state() -> None:
         assert_same(mine, theirs)
 
 
-@pytest.mark.parametrize("options", [["--hidden", "8,4"], ["--hidden", "8,4", "--peers"]], ids=["alone", "peers"])
+@pytest.mark.parametrize("options", [["--hidden", "8,8"], ["--hidden", "8,8", "--peers"]], ids=["alone", "peers"])
 def test_a_shape_that_is_given_is_the_one_that_is_raced(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
     raced = []
 
@@ -95,7 +96,7 @@ def test_a_shape_that_is_given_is_the_one_that_is_raced(monkeypatch: pytest.Monk
     monkeypatch.setattr(race_module, "race", record)
     done = CliRunner().invoke(app, ["bench", *options, "--batch-size", "2", "--seq-length", "5"])
     assert done.exit_code == 0 and done.stdout
-    assert raced == [Shape((8, 4), 2, 5)]
+    assert raced == [Shape((8, 8), 2, 5)]
 
 
 def test_peers_without_a_shape_are_raced_on_the_standard_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +107,8 @@ def test_peers_without_a_shape_are_raced_on_the_standard_ones(monkeypatch: pytes
         return Result(shape, {"charrnn": [0.01] * 4})
 
     monkeypatch.setattr(race_module, "race", record)
-    assert CliRunner().invoke(app, ["bench", "--peers"]).exit_code == 0
-    assert raced == race_module.SHAPES
+    assert CliRunner().invoke(app, ["bench", "--peers", "--threads", "1"]).exit_code == 0
+    assert raced == [dataclasses.replace(shape, threads=1) for shape in race_module.SHAPES]
 
 
 def test_the_wish_for_threads_reaches_the_product_that_is_raced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,12 +82,6 @@ def test_the_wish_for_threads_is_followed_and_nothing_is_touched_once_numpy_is_t
     )
 
 
-def test_one_vector_at_a_time_leaves_it_to_the_library_which_products_it_shares_out() -> None:
-    shown = "print(blas.configure(3, vectors=True), os.environ['OPENBLAS_NUM_THREADS'])"
-    assert configured(shown) == "1 3"
-    assert configured("blas.configure(vectors=True); print(os.environ['OMP_NUM_THREADS'])", OMP_NUM_THREADS="2") == "2"
-
-
 def test_what_is_in_force_is_told() -> None:
     told = configured("blas.configure(); print(sorted(blas.describe()))")
     assert told == "['kernel', 'name', 'threads', 'version']"

@@ -13,10 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
-
-from charrnn import blas
-from charrnn.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {
@@ -387,6 +383,9 @@ stack = ParallelStack(Architecture(5, (4,)), np.float32, 2)
         (["train", "--resume", "runs/text/last.npz"], 3, b"last.npz: no run directory"),
         (["bench", "--hidden", "300000", "--seq-length", "1"], 5, b"not enough memory"),
         (["bench", "--hidden", "8", "--write", "x.md"], 2, b"--write needs --peers"),
+        (["bench", "--peers", "--hidden", "8", "--write", "x.md"], 2, b"--write is for the ten standard shapes"),
+        (["bench", "--peers", "--hidden", "8,4"], 2, b"one width for all layers"),
+        (["bench", "--hidden", ""], 2, b"--hidden"),
         (["train", "text.txt", "--val-file", "empty", "--out", "x"], 3, b"empty: holds no character of the vocabulary"),
         (["train", "text.txt", "--test-file", "one", "--out", "x"], 3, b"one: holds one character of the vocabulary"),
     ],
@@ -477,17 +476,6 @@ def test_an_interrupt_that_comes_twice_at_once_saves_as_one(tmp_path: Path, paus
             time.sleep(pause)
         assert process.wait(20) == 130
         assert process.stderr.read().splitlines()[-1] == b"saved; go on with: charrnn train --resume run"
-
-
-@pytest.mark.parametrize("samples, vectors", [("1", True), ("3", False)])
-def test_one_sample_alone_is_drawn_with_all_threads(
-    trained: Path, monkeypatch: pytest.MonkeyPatch, samples: str, vectors: bool
-) -> None:
-    wishes: list[dict[str, object]] = []
-    monkeypatch.setattr(blas, "configure", lambda **wish: wishes.append(wish))
-    run = str(trained / "runs" / "text")
-    done = CliRunner().invoke(app, ["sample", "--ckpt", run, "--length", "3", "--num-samples", samples])
-    assert (done.exit_code, wishes) == (0, [{"vectors": vectors}])
 
 
 def test_a_run_at_its_end_says_by_which_limit_and_keeps_its_settings(trained: Path) -> None:

@@ -101,6 +101,10 @@ def test_steps_do_not_keep_a_block_that_has_grown() -> None:
     for T in range(100, 0, -1):  # truncation by chance has another T at every update
         buffers.steps(buffers.block("Z", T, 1, 4))
     assert len(buffers._steps) <= STEPS
+    for i in range(5 * STEPS):  # as many layers, or kept segments, take turns
+        last = buffers.block(f"S{i % (STEPS + 1)}", 2, 3, 4)
+        assert buffers.steps(last)[1].base is last.base
+    assert weakref.getweakrefcount(last) == 1
 
 
 @pytest.mark.parametrize("kernel, expected", [("SkylakeX", True), ("Haswell", False), ("Zen", False), (None, False)])

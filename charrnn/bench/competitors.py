@@ -67,7 +67,8 @@ def trainer(shape: Shape) -> Trainer:
     """charrnn's own trainer on random characters, in the environment that the commands make for themselves."""
     from charrnn import blas
 
-    workers = blas.configure(shape.threads, shape.n, max(shape.hidden), vectors=shape.mode == "sample")
+    sampling = shape.mode == "sample"
+    workers = blas.configure() if sampling else blas.configure(shape.threads, shape.n, max(shape.hidden))
     import numpy as np
 
     from charrnn.text.batches import Streams

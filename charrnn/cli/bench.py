@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,16 +48,20 @@ def bench(
 
     if write is not None and not peers:
         raise ConfigError("--write needs --peers: it writes their race; leave it out, or add --peers")
-    given = any(value is not None for value in (hidden, batch_size, seq_length, symbols, threads))
-    widths = parse("hidden", hidden or "256,256", "--hidden")
+    given = any(value is not None for value in (hidden, batch_size, seq_length, symbols))
+    widths = parse("hidden", "256,256" if hidden is None else hidden, "--hidden")
     shape = Shape(widths, batch_size or 64, seq_length or 64, symbols or 65, threads=threads)
     if peers:
+        if given and write is not None:
+            raise ConfigError("--write is for the ten standard shapes; leave it out, or leave out the shape")
+        if len(set(widths)) > 1:
+            raise ConfigError(f"--hidden {hidden}: PyTorch's nn.RNN, among the peers, has one width for all layers")
         from tqdm import tqdm
 
         missing = sorted({name.split(",")[0] for name in COMPETITORS if not installed(name)})
         if missing:
             typer.echo(f"left out: {', '.join(missing)}; pip install 'charrnn[bench]' brings them", err=True)
-        shapes = [shape] if given else SHAPES
+        shapes = [shape] if given else [replace(one, threads=threads) for one in SHAPES]
         results = [race(one) for one in tqdm(shapes, unit="shape", disable=None, leave=False)]
         if as_json:
             print(json.dumps({"machine": _machine(), "shapes": [_plain(result) for result in results]}))

@@ -33,7 +33,8 @@ class Buffers:
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self.dtype = np.dtype(dtype)
         self._flat: dict[str, Array] = {}
-        self._steps: dict[int, list[Array]] = {}  # by the id of a block that lives
+        # By the id of a block, and as long as it lives, which the reference to it tells.
+        self._steps: dict[int, tuple[list[Array], weakref.ref[Array]]] = {}
         self._views: dict[tuple[str, tuple[int, ...]], Array] = {}
 
     def block(self, name: str, *shape: int) -> Array:
@@ -50,13 +51,14 @@ class Buffers:
 
     def steps(self, block: Array) -> list[Array]:
         """The steps of a `block` (T, n, h), each (n, h); or (h,) for one sequence: vectors take NumPy less time."""
-        steps = self._steps.get(id(block))
-        if steps is None:
+        known = self._steps.get(id(block))
+        if known is None:
             if len(self._steps) == STEPS:
                 self._steps.clear()
-            steps = self._steps[id(block)] = list(block[:, 0] if block.shape[1] == 1 else block)
-            weakref.finalize(block, self._steps.pop, id(block), None)
-        return steps
+            forget, key = self._steps.pop, id(block)
+            steps = list(block[:, 0] if block.shape[1] == 1 else block)
+            known = self._steps[key] = steps, weakref.ref(block, lambda _: forget(key, None))
+        return known[0]
 
     def ones(self, m: int) -> Array:
         """m ones: a product with them is a sum over m rows, which BLAS adds up faster than NumPy does."""

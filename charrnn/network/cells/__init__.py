@@ -25,7 +25,7 @@ class Cell(Protocol):
 
     def step(self, Z: Array, R: Array, S: Array) -> None:
         """One step of `forward`, for sampling: advances S (n, states·h) in place from Z_t and R = H_{t-1} W_hh
-        (n, gates·h); it may overwrite R. Without the first axis for one sequence."""
+        (n, gates·h); it may overwrite R, not Z. Without the first axis for one sequence."""
 
     def backward(
         self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers
