@@ -55,7 +55,9 @@ def bench(
         if given and write is not None:
             raise ConfigError("--write is for the ten standard shapes; leave it out, or leave out the shape")
         if len(set(widths)) > 1:
-            raise ConfigError(f"--hidden {hidden}: PyTorch's nn.RNN, among the peers, has one width for all layers")
+            raise ConfigError(
+                f"--hidden {hidden}: nn.RNN, among the peers, has one width for all layers; give equal ones"
+            )
         from tqdm import tqdm
 
         missing = sorted({name.split(",")[0] for name in COMPETITORS if not installed(name)})

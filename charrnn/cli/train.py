@@ -93,7 +93,7 @@ def train(
                 result = display.finish(prepared, stopped.signal is not None)
             except (KeyboardInterrupt, SystemExit):
                 print(f"not scored; the training is saved: charrnn eval TEXT --ckpt {directory}", file=sys.stderr)
-                raise typer.Exit(130) from None
+                raise typer.Exit(128 + (stopped.signal or signal.SIGINT)) from None
             if as_json:
                 print(json.dumps(result, allow_nan=False))
     if stopped.signal is not None:
@@ -113,7 +113,7 @@ class _Stop:
         self._before = {kind: signal.signal(kind, self._handle) for kind in (signal.SIGINT, signal.SIGTERM)}
 
     def __exit__(self, *_: object) -> None:
-        if self.signal is None:  # else what comes again may still be the first
+        if self.signal is None:  # a signal that came may be on its way once more
             for kind, handler in self._before.items():
                 signal.signal(kind, handler)
 

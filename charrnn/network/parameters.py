@@ -94,7 +94,7 @@ def initial(
     init: str = "orthogonal",
     vector: Array | None = None,
 ) -> Parameters:
-    """Starting weights: W_hh as `init` says, the others uniform or Gaussian, biases zero; in zeros, `vector`, if given.
+    """Starting weights: W_hh as `init` says, the others uniform or Gaussian, biases zero; `vector`, zeros, takes them.
 
     orthogonal: W_hhᵀ W_hh = I, so that W_hh keeps the length of every vector and errors neither vanish nor explode by
     it at the start (for each gate on its own). uniform: ±√(1/fan-in). gaussian: standard deviation √(1/fan-in).
