@@ -17,13 +17,15 @@ MAY_IMPORT = {
     "__init__": set[str](),
     "errors": set[str](),
     "blas": set[str](),
-    "text": {"errors"},
+    "storage": {"errors"},
+    "text": {"errors", "storage"},
     "network": {"errors", "blas"},
     "inference": {"errors", "text", "network"},
-    "training": {"errors", "blas", "text", "network", "inference"},
+    "model": {"errors", "text", "network", "inference", "storage"},
+    "training": {"errors", "blas", "text", "network", "inference", "storage", "model"},
     "bench": {"errors", "blas", "text", "network", "inference", "training"},
     "experiments": {"errors", "text", "network", "inference", "training"},
-    "cli": {"errors", "blas", "bench", "experiments", "text", "network", "inference", "training"},
+    "cli": {"errors", "blas", "bench", "experiments", "text", "network", "inference", "training", "storage", "model"},
     "__main__": {"cli"},
 }
 

@@ -22,7 +22,7 @@ import pytest
 from hostile import ARRAYS, GOOD, GOOD_MEMBERS, HOSTILE, METADATA, ROOT, TEN_GB, B, W, document, npz
 
 from charrnn.errors import CheckpointError, StorageError
-from charrnn.training.archive import read_archive, write_archive
+from charrnn.storage.archive import read_archive, write_archive
 
 
 def assert_same(loaded: dict[str, np.ndarray], arrays: dict[str, np.ndarray]) -> None:
@@ -288,7 +288,7 @@ def test_a_killed_writer_leaves_every_acknowledged_archive_loadable(tmp_path: Pa
     code = """
 import pathlib, sys
 import numpy as np
-from charrnn.training.archive import write_archive
+from charrnn.storage.archive import write_archive
 step = 0
 while True:
     step += 1

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 
 from charrnn.errors import StorageError
-from charrnn.training import durable
-from charrnn.training.archive import read_archive, write_archive
-from charrnn.training.durable import atomic_write_bytes, open_atomic
+from charrnn.storage import durable
+from charrnn.storage.archive import read_archive, write_archive
+from charrnn.storage.durable import atomic_write_bytes, open_atomic
 
 OLD = b"the old content"
 
 
 class FileOperations:
-    """Record every file operation of charrnn.training.durable, and refuse one of them."""
+    """Record every file operation of charrnn.storage.durable, and refuse one of them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.log: list[str] = []

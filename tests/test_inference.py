@@ -13,10 +13,10 @@ from charrnn.errors import CorpusError
 from charrnn.inference.evaluation import evaluate
 from charrnn.inference.gradcheck import gradcheck, problem_of, small_problem
 from charrnn.inference.sampling import Choice, _picker, characters_until, sample
+from charrnn.model import Model, load
 from charrnn.network.parameters import Architecture, Parameters, initial
 from charrnn.network.stack import Stack
 from charrnn.network.truncation import Policy
-from charrnn.training import checkpoint as checkpoints
 
 
 def network(hidden: tuple[int, ...] = (8, 6), scale: float = 1.0, dtype: Any = np.float64) -> Parameters:
@@ -184,7 +184,7 @@ def test_gradcheck_fails_when_a_transpose_is_missing(monkeypatch: pytest.MonkeyP
 
 def test_a_network_rebuilt_from_its_file_in_plain_numpy_gives_the_same_loss(tmp_path: Path) -> None:
     parameters = network((9, 5))
-    checkpoints.save(tmp_path / "c.npz", checkpoints.Checkpoint(parameters, "abcdefg"))
+    Model(parameters, "abcdefg").save(tmp_path / "c.npz")
     W = np.load(tmp_path / "c.npz", allow_pickle=False)
     H1, H2, nats = np.zeros(9), np.zeros(5), 0.0
     for x, y in pairwise(IDS):
@@ -192,7 +192,7 @@ def test_a_network_rebuilt_from_its_file_in_plain_numpy_gives_the_same_loss(tmp_
         H2 = np.tanh(H1 @ W["W_h1h2"] + H2 @ W["W_h2h2"] + W["b_h2"])
         Z = H2 @ W["W_h2a"] + W["b_a"]
         nats += np.log(np.exp(Z).sum()) - Z[y]
-    loaded = checkpoints.load(tmp_path / "c.npz")
+    loaded = load(tmp_path / "c.npz")
     np.testing.assert_allclose(evaluate(loaded.parameters, IDS).nats_per_char, nats / (len(IDS) - 1), rtol=1e-12)
     assert (bytes(W["vocabulary"].astype(np.uint8)).decode(), loaded.symbols) == ("abcdefg", "abcdefg")
 
@@ -201,7 +201,7 @@ def test_a_network_rebuilt_from_its_file_in_plain_numpy_gives_the_same_loss(tmp_
 def test_a_network_rebuilt_from_its_file_as_torch_rnn_gives_the_same_loss(tmp_path: Path) -> None:
     import torch
 
-    checkpoints.save(tmp_path / "c.npz", checkpoints.Checkpoint(network((6, 6)), "abcdefg"))
+    Model(network((6, 6)), "abcdefg").save(tmp_path / "c.npz")
     W = {k: torch.from_numpy(v) for k, v in np.load(tmp_path / "c.npz").items() if v.dtype == np.float64}
     rnn = torch.nn.RNN(7, 6, 2).double()
     zero = torch.zeros(6, dtype=torch.float64)
@@ -219,5 +219,5 @@ def test_a_network_rebuilt_from_its_file_as_torch_rnn_gives_the_same_loss(tmp_pa
     )
     H, _ = rnn(torch.from_numpy(np.eye(7)[IDS[:-1]]))
     loss = torch.nn.functional.cross_entropy(H @ W["W_h2a"] + W["b_a"], torch.from_numpy(IDS[1:]))
-    exact = evaluate(checkpoints.load(tmp_path / "c.npz").parameters, IDS)
+    exact = evaluate(load(tmp_path / "c.npz").parameters, IDS)
     np.testing.assert_allclose(exact.nats_per_char, loss.item(), rtol=1e-12)

@@ -70,7 +70,7 @@ def bench(
         else:
             _table(results)
         if write is not None:
-            from charrnn.training.durable import atomic_write_bytes
+            from charrnn.storage.durable import atomic_write_bytes
 
             atomic_write_bytes(write, _markdown(results, write).encode())
         return

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from charrnn.inference.evaluation import evaluate
 from charrnn.inference.sampling import Choice, characters_until, sample
-from charrnn.training import checkpoint as checkpoints
+from charrnn.model import load
 from charrnn.training.config import TrainConfig
 from charrnn.training.loop import Step
 from charrnn.training.preflight import describe_bytes, expected_seconds, memory_bytes
@@ -141,7 +141,7 @@ class Display:
         scores: dict[str, dict[str, float] | None] = {"validation": None, "test": None}
         if not interrupted:
             run.keep_best_from_last()
-            best = checkpoints.load(run.best).parameters
+            best = load(run.best).parameters
             for name, ids in (("validation", session.validation), ("test", prepared.test)):
                 if ids is None:
                     continue

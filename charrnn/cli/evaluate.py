@@ -45,10 +45,10 @@ def evaluate(
     from tqdm import tqdm
 
     from charrnn.inference.evaluation import evaluate as score
+    from charrnn.model import load
     from charrnn.network.parameters import Parameters
     from charrnn.text.corpus import encode_corpus
     from charrnn.text.tokenizer import check_unknown
-    from charrnn.training.checkpoint import load
 
     check_unknown(unknown)
     checkpoint = load(chosen(ckpt))

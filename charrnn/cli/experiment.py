@@ -39,7 +39,7 @@ def experiment(
 
     blas.configure(1)
 
-    from charrnn.training.durable import atomic_write_bytes
+    from charrnn.storage.durable import atomic_write_bytes
 
     if name == "pictures":
         from charrnn.experiments.pictures import GAINS, network_reports

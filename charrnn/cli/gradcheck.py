@@ -52,8 +52,8 @@ def gradcheck(
 
     from charrnn.inference.gradcheck import TOLERANCE, problem_of, small_problem
     from charrnn.inference.gradcheck import gradcheck as run
+    from charrnn.model import load
     from charrnn.network.truncation import Policy
-    from charrnn.training.checkpoint import load
 
     problem = (
         problem_of(load(ckpt).parameters, T, seed=seed) if ckpt else small_problem(widths, activation, T, seed=seed)

@@ -39,10 +39,10 @@ def inspect(
     from charrnn.inference.inspection import inspect as measure
     from charrnn.inference.inspection import picture
     from charrnn.inference.inspection import svg as draw
+    from charrnn.model import load
+    from charrnn.storage.durable import atomic_write_bytes
     from charrnn.text.corpus import encode_corpus
     from charrnn.text.tokenizer import check_unknown
-    from charrnn.training.checkpoint import load
-    from charrnn.training.durable import atomic_write_bytes
     from charrnn.training.run import Run
 
     check_unknown(unknown)

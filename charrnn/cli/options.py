@@ -46,7 +46,7 @@ def chosen(ckpt: Path | None) -> Path:
     """What --ckpt names; left out, the newest run, which standard error then tells."""
     if ckpt is not None:
         return ckpt
-    from charrnn.training.checkpoint import newest_run
+    from charrnn.storage.checkpoint import newest_run
 
     newest = newest_run()
     print(f"using {newest}, the newest run", file=sys.stderr)

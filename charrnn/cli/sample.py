@@ -56,9 +56,9 @@ def sample(
 
     from charrnn.inference.sampling import Choice, characters_until
     from charrnn.inference.sampling import sample as draw
+    from charrnn.model import load
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import Tokenizer, check_unknown
-    from charrnn.training.checkpoint import load
 
     check_unknown(unknown)
     checkpoint = load(chosen(ckpt))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +82,19 @@ class Parameters:
     def output(self) -> tuple[Array, Array]:
         """W_ha (h_L, a) and b_a (a,)."""
         return self[f"W_h{len(self.architecture.hidden)}a"], self["b_a"]
+
+
+def from_arrays(architecture: Architecture, arrays: Mapping[str, Array]) -> Parameters:
+    """The weights under their names, copied; ValueError that names one that is missing, too many or misshapen."""
+    shapes = architecture.shapes()
+    if set(arrays) != set(shapes):
+        raise ValueError(f"weights {', '.join(sorted(set(arrays) ^ set(shapes)))} missing or unknown")
+    parameters = Parameters(architecture, arrays["b_a"].dtype)
+    for name in parameters:
+        if arrays[name].shape != shapes[name] or arrays[name].dtype != parameters.vector.dtype:
+            raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}")
+        parameters[name][...] = arrays[name]
+    return parameters
 
 
 INITS = ("orthogonal", "uniform", "gaussian")

@@ -9,8 +9,6 @@ from __future__ import annotations
 import codecs
 import contextlib
 import hashlib
-import json
-import mmap
 import os
 import sys
 import tempfile
@@ -22,12 +20,11 @@ from typing import IO, Any
 import numpy as np
 
 from charrnn.errors import ConfigError, CorpusError, StorageError
-from charrnn.text.tokenizer import Ids, Tokenizer, code_points
+from charrnn.storage.ids import map_ids, write_ids
+from charrnn.text.tokenizer import Ids, Tokenizer, code_points, ids_dtype
 
 PIECE = 1 << 22
 IN_MEMORY = 64_000_000
-MAGIC = b"charrnn ids 1\n"
-HEADER = 4096  # bytes before the first id: the ids begin on a page
 
 Progress = Callable[[int], object] | None
 
@@ -86,7 +83,7 @@ def encode_corpus(
             ids = np.concatenate([np.empty(0, tokenizer.dtype), *encoded])
             corpus = EncodedCorpus(ids, vocabulary, digest)
         else:
-            _write_ids(ids_path, encoded, digest, tokenizer)
+            write_ids(ids_path, _header(digest, vocabulary), encoded)
             corpus = open_ids(ids_path, digest, vocabulary)
         if again.hexdigest() != digest:
             raise CorpusError(f"{', '.join(arguments)}: the text changed while it was read; try again")
@@ -254,49 +251,14 @@ def _encoded(sources: _Sources, tokenizer: Tokenizer, unknown: str, digest: Any,
             progress(len(piece))
 
 
-def _write_ids(path: Path, encoded: Iterator[Ids], sha256: str, tokenizer: Tokenizer) -> None:
-    """Writes header and ids to a temporary file, and renames it when all of it is on disk."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    header = {"sha256": sha256, "dtype": tokenizer.dtype.str, "symbols": _digest(tokenizer.symbols)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write((MAGIC + json.dumps(header).encode()).ljust(HEADER))
-            for ids in encoded:
-                file.write(ids.data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}; check the free space") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def open_ids(path: Path, sha256: str, symbols: str) -> EncodedCorpus:
     """The ids that were kept for exactly this text and vocabulary, mapped; CorpusError if they are another's."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEADER)
-            size = os.fstat(file.fileno()).st_size - HEADER
-            dtype = np.dtype(Tokenizer(symbols).dtype)
-            expected = {"sha256": sha256, "dtype": dtype.str, "symbols": _digest(symbols)}
-            if not head.startswith(MAGIC) or json.loads(head[len(MAGIC) :]) != expected or size % dtype.itemsize:
-                raise ValueError
-            if not size:
-                return EncodedCorpus(np.empty(0, dtype), symbols, sha256)
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror}); begin the run anew") from error
-    except ValueError as error:
-        raise CorpusError(f"{path}: not the ids of this text; begin the run anew") from error
-    release = getattr(mapped, "madvise", None)
-    return EncodedCorpus(
-        np.frombuffer(mapped, dtype, offset=HEADER),
-        symbols,
-        sha256,
-        (lambda: release(mmap.MADV_DONTNEED)) if release else (lambda: None),
-    )
+    ids, release = map_ids(path, _header(sha256, symbols), ids_dtype(len(symbols)))
+    return EncodedCorpus(ids, symbols, sha256, release)
+
+
+def _header(sha256: str, symbols: str) -> dict[str, str]:
+    return {"sha256": sha256, "dtype": ids_dtype(len(symbols)).str, "symbols": _digest(symbols)}
 
 
 def _digest(symbols: str) -> str:

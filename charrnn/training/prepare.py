@@ -12,16 +12,18 @@ import numpy as np
 
 from charrnn import blas
 from charrnn.errors import ConfigError, CorpusError
+from charrnn.model import load
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Parameters
+from charrnn.storage import LAST
+from charrnn.storage import checkpoint as checkpoints
+from charrnn.storage.durable import interrupts_held
 from charrnn.text.batches import Streams
 from charrnn.text.corpus import EncodedCorpus, can_be_read_again, checksum, encode_corpus, open_ids
 from charrnn.text.tokenizer import Tokenizer
-from charrnn.training import checkpoint as checkpoints
 from charrnn.training.config import FIELDS, TrainConfig
-from charrnn.training.durable import interrupts_held
 from charrnn.training.loop import Trainer
-from charrnn.training.run import IDS, LAST, Run, Source, default_directory
+from charrnn.training.run import IDS, Run, Source, default_directory
 from charrnn.training.session import Session
 
 Progress = Callable[[int], object] | None
@@ -54,7 +56,7 @@ def begin(
     existed = run.directory.exists()
     if existed:
         run.lock()
-    start = checkpoints.load(init_from) if init_from else None
+    start = load(init_from) if init_from else None
     if start:
         config = _like(config, start.parameters)
     symbols = start.symbols if start else None

@@ -17,10 +17,10 @@ from typing import Any
 
 from charrnn import __version__
 from charrnn.errors import CheckpointError, ConfigError, StorageError
+from charrnn.storage import BEST, LAST
+from charrnn.storage.durable import atomic_write_bytes
 from charrnn.training.config import TrainConfig, resolve
-from charrnn.training.durable import atomic_write_bytes
 
-BEST, LAST = "best.npz", "last.npz"
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
 
 

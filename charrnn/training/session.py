@@ -11,11 +11,13 @@ import numpy as np
 
 from charrnn.errors import CheckpointError, DivergedError
 from charrnn.inference.evaluation import Score, evaluate
+from charrnn.model import Model, of_checkpoint
 from charrnn.network.buffers import Array
-from charrnn.training import checkpoint as checkpoints
-from charrnn.training.checkpoint import Checkpoint
+from charrnn.storage import BEST, LAST
+from charrnn.storage import checkpoint as checkpoints
+from charrnn.storage.checkpoint import Checkpoint
 from charrnn.training.loop import Step, Trainer
-from charrnn.training.run import BEST, LAST, Run, settings
+from charrnn.training.run import Run, settings
 
 LOG_EVERY = 50  # updates between rows of the metrics
 SAVE_SECONDS = 60.0
@@ -67,11 +69,12 @@ class Session:
         """Continues from the run's last checkpoint; CheckpointError if it does not fit the settings."""
         progress = checkpoint.progress
         try:
-            if checkpoint.parameters.architecture != self.trainer.architecture:
+            model = of_checkpoint(checkpoint, self.run.last)
+            if model.parameters.architecture != self.trainer.architecture:
                 raise ValueError("another architecture")
             numbers = progress["trainer"]
             assert isinstance(numbers, dict)
-            self.trainer.restore(checkpoint.parameters.vector, checkpoint.extra, numbers)
+            self.trainer.restore(model.parameters.vector, checkpoint.extra, numbers)
             best, train = progress["best"], progress["train"]
             self.best = math.inf if best is None else float(str(best))
             self.train = math.nan if train is None else float(str(train))
@@ -171,7 +174,6 @@ class Session:
             )
         arrays, numbers = self.trainer.snapshot()
         progress: dict[str, object] = {
-            "config": settings(self.trainer.config),
             "trainer": numbers,
             "best": self.best if math.isfinite(self.best) else None,
             "train": self.train if math.isfinite(self.train) else None,
@@ -179,5 +181,7 @@ class Session:
             "_interval": [self._interval.total, self._interval.count],
             "_row": [self._row.total, self._row.count],
         }
-        checkpoint = Checkpoint(self.trainer.parameters, self.symbols, progress, arrays if name == LAST else {})
+        checkpoint = Model(self.trainer.parameters, self.symbols, settings(self.trainer.config)).checkpoint()
+        checkpoint.progress = progress
+        checkpoint.extra = arrays if name == LAST else {}
         checkpoints.save(self.run.directory / name, checkpoint)

@@ -1,46 +1,52 @@
-"""Checkpoints: the weights under the document's names, the vocabulary, and what a run needs to go on."""
+"""Checkpoints: the weights under the document's names, the vocabulary, the settings, and what a run needs to resume."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from charrnn.errors import CharrnnError, CheckpointError
-from charrnn.network.buffers import Array
-from charrnn.network.parameters import Architecture, Parameters
-from charrnn.training.archive import read_archive, write_archive
-from charrnn.training.run import BEST, LAST
+from charrnn.errors import CheckpointError
+from charrnn.storage import BEST, LAST
+from charrnn.storage.archive import read_archive, write_archive
 
-FORMAT = 1
+Array = npt.NDArray[Any]
+
+FORMAT = 2  # 1 kept the settings in "progress", under "config"
 
 
 @dataclass
 class Checkpoint:
-    """A network with its vocabulary; `progress` and `extra` hold the training's own state (empty if unknown)."""
+    """A network as plain data, with its vocabulary. `progress` and `extra` are the training's own state, if any."""
 
-    parameters: Parameters
+    cell: str
+    hidden: tuple[int, ...]
+    activation: str
     symbols: str
+    weights: dict[str, Array]
+    settings: dict[str, object] = field(default_factory=dict)
     progress: dict[str, object] = field(default_factory=dict)
     extra: dict[str, Array] = field(default_factory=dict)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Writes the checkpoint whole or not at all; StorageError if the system fails."""
-    architecture = checkpoint.parameters.architecture
     write_archive(
         path,
         {
-            **{name: checkpoint.parameters[name] for name in checkpoint.parameters},
+            **checkpoint.weights,
             "vocabulary": np.array([ord(c) for c in checkpoint.symbols], np.uint32),
             **{f"state.{name}": array for name, array in checkpoint.extra.items()},
         },
         {
             "format": FORMAT,
-            "cell": architecture.cell,
-            "hidden": list(architecture.hidden),
-            "activation": architecture.activation,
+            "cell": checkpoint.cell,
+            "hidden": list(checkpoint.hidden),
+            "activation": checkpoint.activation,
+            "settings": checkpoint.settings,
             "progress": checkpoint.progress,
         },
     )
@@ -52,31 +58,33 @@ def load(path: Path) -> Checkpoint:
         path = path / BEST if (path / BEST).exists() else path / LAST
     arrays, metadata = read_archive(path)
     try:
-        if metadata["format"] != FORMAT:
+        if metadata["format"] not in (1, FORMAT):
             raise CheckpointError(f"{path}: format {metadata['format']}, this charrnn reads {FORMAT}; upgrade charrnn")
         symbols = "".join(map(chr, arrays.pop("vocabulary")))
         hidden, progress = metadata["hidden"], metadata["progress"]
         if not isinstance(hidden, list) or not isinstance(progress, dict) or not symbols:
             raise ValueError("hidden, progress or vocabulary")
+        settings = metadata["settings"] if metadata["format"] == FORMAT else progress.pop("config", {})
+        if not isinstance(settings, dict):
+            raise ValueError("settings")
         if list(symbols) != sorted(set(symbols)):
             raise ValueError("its vocabulary is not sorted")
-        architecture = Architecture(
-            len(symbols), tuple(map(int, hidden)), str(metadata["activation"]), str(metadata["cell"])
-        )
-        parameters = Parameters(architecture, arrays["b_a"].dtype)
-        for name in parameters:
-            array = arrays.pop(name)
-            if array.shape != parameters[name].shape or array.dtype != parameters[name].dtype:
-                raise ValueError(f"{name} is {array.dtype} {array.shape}")
+        extra = {name[len("state.") :]: arrays.pop(name) for name in list(arrays) if name.startswith("state.")}
+        for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} holds values that are not finite")
-            parameters[name][...] = array
-    except CheckpointError:
-        raise
-    except (KeyError, ValueError, TypeError, OverflowError, CharrnnError) as error:
+        return Checkpoint(
+            str(metadata["cell"]),
+            tuple(map(int, hidden)),
+            str(metadata["activation"]),
+            symbols,
+            arrays,
+            settings,
+            progress,
+            extra,
+        )
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of charrnn ({error}); use another file") from error
-    extra = {name.removeprefix("state."): array for name, array in arrays.items()}
-    return Checkpoint(parameters, symbols, progress, extra)
 
 
 def newest_run(runs: Path = Path("runs")) -> Path:

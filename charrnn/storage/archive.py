@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.errors import CheckpointError, StorageError
-from charrnn.training.durable import atomic_write_bytes, open_atomic
+from charrnn.storage.durable import atomic_write_bytes, open_atomic
 
 __all__ = ["atomic_write_bytes", "read_archive", "write_archive"]
 
