@@ -1,116 +1,32 @@
-"""Archives made without charrnn, from the format alone: a good one, and hostile ones, each with why it is rejected."""
+"""Hostile archives, each with why it is rejected."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import os
 import pickle
-import struct
-import warnings
 import zipfile
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-ROOT = Path(__file__).parents[1]
-Member = tuple[str, bytes]
-
-W = np.arange(6, dtype=np.float32).reshape(2, 3)
-B = np.array([True, False])
-ARRAYS = {"W": W, "b": B}
-METADATA: dict[str, object] = {"step": 3, "symbols": "aé\n", "loss": 0.1, "state": [2**100, None]}
-
-
-# Files made here without charrnn, from the format alone, to be the oracle of the reader.
-
-
-def npy(array: Any) -> bytes:
-    """The .npy file that NumPy makes of an array, object arrays pickled."""
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def npy_with_header(header: str, data: bytes) -> bytes:
-    text = header.encode() + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
-
-
-def header(dtype: str = "'<f4'", fortran: str = "False", shape: str = "(2, 3)") -> str:
-    return f"{{'descr': {dtype}, 'fortran_order': {fortran}, 'shape': {shape}, }}"
-
-
-def listed(*arrays: tuple[str, str, list[Any]]) -> list[dict[str, Any]]:
-    return [{"name": name, "dtype": dtype, "shape": shape} for name, dtype, shape in arrays]
-
-
-LISTED = listed(("W", "<f4", [2, 3]), ("b", "|b1", [2]))
-
-
-def document(arrays: Any = LISTED, metadata: Any = METADATA, data: bytes | None = None, version: Any = 1) -> bytes:
-    """The metadata's JSON with its SHA-256 over the rest of the JSON and the arrays' bytes."""
-    content = {"archive_version": version, "arrays": arrays, "metadata": metadata}
-    text = json.dumps(content, separators=(",", ":"))
-    digest = hashlib.sha256(text.encode() + (W.tobytes() + B.tobytes() if data is None else data))
-    return f'{text[:-1]},"sha256":"{digest.hexdigest()}"}}'.encode()
-
-
-def metadata_member(text: bytes) -> Member:
-    return ("metadata.npy", npy(np.frombuffer(text, np.uint8)))
-
-
-def npz(members: Iterable[Member], compression: int = zipfile.ZIP_STORED) -> bytes:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", compression) as archive:
-        warnings.simplefilter("ignore")  # of duplicate names
-        for name, content in members:
-            archive.writestr(zipfile.ZipInfo(name), content, compression)
-    return buffer.getvalue()
-
-
-GOOD_MEMBERS = [metadata_member(document()), ("W.npy", npy(W)), ("b.npy", npy(B))]
-GOOD = npz(GOOD_MEMBERS)
-
-
-def with_w(content: bytes, dtype: str = "<f4", shape: Any = (2, 3), data: bytes = b"") -> bytes:
-    """An archive whose member W is `content`, with metadata that vouches for it."""
-    text = document(listed(("W", dtype, list(shape))), data=data)
-    return npz([metadata_member(text), ("W.npy", content)])
-
-
-def with_document(text: bytes) -> bytes:
-    return npz([metadata_member(text), *GOOD_MEMBERS[1:]])
-
-
-def with_directory_moved(data: bytes, at: int, inserted: bytes) -> bytes:
-    """`data` with bytes inserted at `at`, before the zip directory, which stays found."""
-    start = struct.unpack("<I", data[-6:-2])[0] + len(inserted)
-    return data[:at] + inserted + data[at:-6] + struct.pack("<I", start) + b"\0\0"
-
-
-def with_flags(data: bytes, flags: int) -> bytes:
-    at = data.index(b"PK\x01\x02")
-    return data[: at + 8] + struct.pack("<H", flags) + data[at + 10 :]
-
-
-def with_second_name_for_one_member() -> bytes:
-    """Two entries of the zip directory, W and b, that both point at one and the same member."""
-    at = GOOD.rindex(b"PK\x01\x02")
-    previous = GOOD.rindex(b"PK\x01\x02", 0, at)
-    offset = GOOD[previous + 42 : previous + 46]
-    return GOOD[: at + 42] + offset + GOOD[at + 46 :]
-
-
-def with_zip64_record() -> bytes:
-    start = struct.unpack("<I", GOOD[-6:-2])[0]
-    size = len(GOOD) - 22 - start
-    record = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 3, 3, size, start)
-    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, len(GOOD) - 22, 1)
-    return GOOD[:-22] + record + locator + GOOD[-22:]
+from forge import (
+    GOOD,
+    GOOD_MEMBERS,
+    LISTED,
+    W,
+    document,
+    header,
+    listed,
+    npy,
+    npy_with_header,
+    npz,
+    with_directory_moved,
+    with_document,
+    with_flags,
+    with_second_name_for_one_member,
+    with_w,
+    with_zip64_record,
+)
 
 
 class Payload:
@@ -225,13 +141,17 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         npz([("metadata.npy", npy(np.frombuffer(document(), np.uint8)[None])), *GOOD_MEMBERS[1:]]),
         "not a list",
     ),
-    "metadata of 17 MB": (with_document(document() + b" " * 17_000_000), "at most 16000000"),
+    "metadata of 1 MB and more": (with_document(document() + b" " * 1_000_000), "more than the 1000000 allowed"),
+    "metadata of 10 MB of brackets": (with_document(b"[" * 10_000_000), "more than the 1000000 allowed"),
     "metadata no UTF-8": (with_document(b'"\xff"'), "UTF-8"),
     "metadata no JSON": (with_document(b"{'step': 3}"), "JSON"),
     "metadata a list": (with_document(b"[]"), "structure"),
     "metadata without the caller's": (with_document(b'{"archive_version":1}'), "structure"),
-    "metadata of 100,000 brackets": (with_document(b"[" * 100_000), "JSON"),
-    "metadata of a 5,000-digit number": (with_document(b"1" * 5_000), "JSON"),
+    "metadata of 100,000 brackets": (with_document(b"[" * 100_000), "more than 32 deep"),
+    "metadata of 5,000 brackets that close": (with_document(b"[" * 5_000 + b"]" * 5_000), "more than 32 deep"),
+    "metadata of 300,000 empty lists": (with_document(b"[" + b"[]," * 300_000 + b"0]"), "structure"),
+    "metadata of a 5,000-digit number": (with_document(b"1" * 5_000), "more than 100 digits"),
+    "metadata of a 900,000-digit number": (with_document(b"1" * 900_000), "more than 100 digits"),
     "metadata with NaN": (with_document(document(metadata={"loss": float("nan")})), "finite"),
     "metadata with 1e400": (with_document(document().replace(b"0.1", b"1e400")), "finite"),
     "repeated key": (with_document(document().replace(b'{"step":3', b'{"step":4,"step":3')), "SHA"),

@@ -2,82 +2,22 @@
 
 from __future__ import annotations
 
-import builtins
-import errno
 import os
 import resource
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import child
 import numpy as np
 import pytest
+from operations import FileOperations
 
-from charrnn.errors import StorageError
-from charrnn.storage import durable
+from charrnn.errors import CheckpointError, ConfigError, StorageError
 from charrnn.storage.archive import read_archive, write_archive
-from charrnn.storage.durable import atomic_write_bytes, open_atomic
+from charrnn.storage.durable import append_line, atomic_write_bytes, open_atomic, read_small
 
 OLD = b"the old content"
-
-
-class FileOperations:
-    """Record every file operation of charrnn.storage.durable, and refuse one of them."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.log: list[str] = []
-        self.refuse: str | int | None = None  # the name of an operation, or its place in the log
-        self._fsync, self._replace, self._open = os.fsync, os.replace, os.open
-        monkeypatch.setattr(durable, "open", self.open, raising=False)
-        monkeypatch.setattr(os, "fsync", self.fsync)
-        monkeypatch.setattr(os, "replace", self.replace)
-        monkeypatch.setattr(os, "open", self.open_directory)
-
-    def note(self, operation: str) -> None:
-        self.log.append(operation)
-        if self.refuse in (operation, len(self.log) - 1):
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    def open(self, path: Path, mode: str) -> Any:
-        self.note("open")
-        return RecordedFile(self, builtins.open(path, mode))
-
-    def fsync(self, descriptor: int) -> None:
-        directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-        self.note("fsync directory" if directory else "fsync")
-        self._fsync(descriptor)
-
-    def replace(self, source: Path, target: Path) -> None:
-        self.note("replace")
-        self._replace(source, target)
-
-    def open_directory(self, path: Path, flags: int) -> int:
-        self.note("open directory")
-        return self._open(path, flags)
-
-
-class RecordedFile:
-    """A binary file that tells of each write, flush and close before it happens."""
-
-    def __init__(self, operations: FileOperations, file: Any) -> None:
-        self._operations, self._file = operations, file
-        self.fileno, self.seek, self.tell = file.fileno, file.seek, file.tell
-
-    def write(self, data: Any) -> int:
-        self._operations.note("write")
-        return int(self._file.write(data))
-
-    def flush(self) -> None:
-        self._operations.note("flush")
-        self._file.flush()
-
-    def __enter__(self) -> RecordedFile:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
-        self._operations.note("close")
 
 
 @pytest.fixture
@@ -158,7 +98,7 @@ def test_refusing_each_operation_of_an_archive_in_turn_keeps_the_old_bytes_until
 def test_a_full_disk_keeps_the_old_bytes_and_leaves_no_litter(old: Path) -> None:
     """RLIMIT_FSIZE makes the kernel refuse what goes beyond a size, as a full disk does."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for size in range(0, 100_000, 4_999):
+    for size in range(0, 100_000, 1_999):  # 51 sizes
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
         try:
             with pytest.raises(StorageError, match="too large"):
@@ -221,3 +161,94 @@ def test_a_missing_directory_is_an_error_that_names_the_file(tmp_path: Path) -> 
     with pytest.raises(StorageError, match="No such file or directory") as caught:
         atomic_write_bytes(path, b"new")
     assert_one_clear_line(caught.value, path)
+
+
+def test_without_follow_a_link_is_replaced_and_its_target_is_left_alone(old: Path) -> None:
+    for name, target in (("link", old.name), ("broken", "nowhere"), ("circle", "circle"), ("up", "..")):
+        link = old.with_name(name)
+        link.symlink_to(target)
+        atomic_write_bytes(link, b"new", follow=False)
+        assert not link.is_symlink()
+        assert link.read_bytes() == b"new"
+    assert old.read_bytes() == OLD
+    assert not old.with_name("nowhere").exists()
+
+
+def test_lines_are_added_whole_to_a_file_that_is_made_at_need(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    append_line(path, "one")
+    append_line(path, "zwei €")
+    assert path.read_bytes() == "one\nzwei €\n".encode()
+    with pytest.raises(ValueError, match="line end"):
+        append_line(path, "three\nfour")
+
+
+def test_a_line_is_complete_though_the_system_takes_a_byte_at_a_time(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:1]))
+        append_line(old, "a line of several bytes")
+    assert old.read_bytes() == OLD + b"a line of several bytes\n"
+
+
+def test_a_line_that_cannot_be_finished_is_taken_back(old: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in range(len(OLD), len(OLD) + 30):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            with pytest.raises(StorageError, match="too large") as caught:
+                append_line(old, "x" * 30)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert_one_clear_line(caught.value, old)
+        assert old.read_bytes() == OLD
+
+
+def test_a_line_is_not_added_through_a_link_nor_to_what_is_no_file(old: Path) -> None:
+    link, pipe, device = (old.with_name(name) for name in ("link", "pipe", "device"))
+    link.symlink_to(old.name)
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/null")
+    for path, reason in ((link, "symbolic link"), (device, "symbolic link"), (pipe, "."), (old.parent, "directory")):
+        with pytest.raises(StorageError, match=reason) as caught:
+            append_line(path, "more")
+        assert_one_clear_line(caught.value, path)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # with a reader the pipe could be opened
+    try:
+        with pytest.raises(StorageError, match="not a regular file"):
+            append_line(pipe, "more")
+    finally:
+        os.close(reader)
+    assert old.read_bytes() == OLD
+
+
+def test_a_small_file_is_read_up_to_its_limit(old: Path) -> None:
+    assert read_small(old, len(OLD)) == OLD
+    with pytest.raises(CheckpointError, match=f"more than the {len(OLD) - 1} bytes"):
+        read_small(old, len(OLD) - 1)
+    with pytest.raises(ConfigError):
+        read_small(old, 3, ConfigError)
+    for path in (old.with_name("missing"), old / "below"):
+        with pytest.raises((FileNotFoundError, NotADirectoryError)):
+            read_small(path, 100)
+
+
+def test_what_is_no_file_is_not_read_nor_waited_for(old: Path) -> None:
+    pipe, device, circle = (old.with_name(name) for name in ("pipe", "device", "circle"))
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    circle.symlink_to("circle")
+    for path in (pipe, device, old.parent, Path("a\0b")):
+        with pytest.raises(CheckpointError, match=r"not a regular file|null"):
+            read_small(path, 100)
+    with pytest.raises(StorageError, match="symbolic links"):
+        read_small(circle, 100)
+
+
+def test_writers_that_die_leave_what_they_acknowledged(tmp_path: Path) -> None:
+    """At each operation of a save, torn writes included, and by SIGKILL at 200 random instants."""
+    operations, saved = map(int, child.output(child.start("crash.py", tmp_path, 200)).split())
+    assert operations > 20
+    assert saved > 100

@@ -1,5 +1,8 @@
 """Write a file so that a crash at any instant leaves the old content or the new, never a mixture.
 
+Files of a run may come from anyone, with links and pipes among them: `follow=False`, `append_line` and `read_small` are
+for those. They neither write through a link nor wait for a pipe.
+
 The order is what makes it hold: write a temporary file beside the target, flush it, fsync it,
 rename it over the target, fsync the directory. Without the first fsync a power cut can leave the
 new name on empty data; without the last one it can bring the old file back after success was
@@ -8,32 +11,41 @@ reported.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import signal
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from charrnn.errors import StorageError
+from charrnn.errors import CharrnnError, CheckpointError, StorageError
 
 BytesLike = bytes | bytearray | memoryview
 
 
+# Windows has neither links that `open` could refuse nor pipes with a name in a directory.
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+BUFFER = 1 << 16  # bytes: a small file is read in one go, and seeking in it costs no call of the system
+
+
 @contextmanager
-def open_atomic(path: Path) -> Iterator[IO[bytes]]:
+def open_atomic(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
     """Give a binary file whose content replaces that of `path` when the block ends normally.
 
-    On any exception the temporary file goes and `path` stays as it was. A symbolic link stays and
-    its target is replaced. The new file gets the permissions of any new file (0666 less the umask).
-    Raises StorageError when the operating system refuses any step. Only when the last one fails,
-    the fsync of the directory, does the new content stand all the same.
+    On any exception the temporary file goes and `path` stays as it was. Where `path` is a symbolic link, the link stays
+    and its target is replaced; without `follow` the link itself is replaced, and its target is left alone: right for a
+    name that the user did not choose. The new file gets the permissions of any new file (0666 less the umask).
+    Raises StorageError when the operating system refuses any step. Only when the last one fails, the fsync of the
+    directory, does the new content stand all the same.
     """
     try:
-        target = Path(os.path.realpath(path))
-        if target.exists() and not target.is_file():
+        target = Path(os.path.realpath(path)) if follow else path
+        if os.path.lexists(target) and not (target.is_file() or target.is_symlink()):
             # A rename would put a regular file in the place of, say, /dev/null.
             raise StorageError(f"cannot write {path}: not a regular file; choose another name")
         # A name of its own length: the target's may already be as long as the system allows.
@@ -63,15 +75,74 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
         ) from error
 
 
-def atomic_write_bytes(path: Path, data: BytesLike | Iterable[BytesLike]) -> None:
+def atomic_write_bytes(path: Path, data: BytesLike | Iterable[BytesLike], *, follow: bool = True) -> None:
     """Replace the content of `path` by `data`, one buffer or several in turn, whole or not at all.
 
-    Raises StorageError as `open_atomic` does.
+    Links are treated, and StorageError is raised, as by `open_atomic`.
     """
     chunks = [data] if isinstance(data, bytes | bytearray | memoryview) else data
-    with open_atomic(path) as file:
+    with open_atomic(path, follow=follow) as file:
         for chunk in chunks:
             file.write(chunk)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add `line` and a line end to the file, which is made if it is missing; all of it or nothing.
+
+    `line` holds no line end. Raises StorageError if `path` is a symbolic link or no regular file, and if the system
+    refuses; what was written of the line is then taken back. It is not flushed to the disk: the line outlives this
+    process, not a power cut.
+    """
+    if "\n" in line:
+        raise ValueError("a line that holds a line end is several")
+    data = memoryview(line.encode("utf-8") + b"\n")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK | _NO_WAITING, 0o666)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise StorageError(f"cannot write {path}: not a regular file; remove it")
+            before = os.fstat(descriptor).st_size
+            try:
+                while data:  # the system may write less than it is given
+                    data = data[os.write(descriptor, data) :]
+            except BaseException:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, before)
+                raise
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        raise StorageError(f"cannot write {path}: {reason}; check it, its directory and the free space") from error
+
+
+def read_small(path: Path, limit: int, wrong: type[CharrnnError] = CheckpointError) -> bytes:
+    """The content of a regular file of at most `limit` bytes; links are followed.
+
+    Raises FileNotFoundError or NotADirectoryError if there is none, for only the caller knows what that means; `wrong`
+    if it is a directory, pipe or device, or larger; StorageError if the system refuses.
+    """
+    try:
+        with open_regular(path) as file:
+            data = file.read(limit + 1)
+    except ValueError as error:
+        raise wrong(f"cannot read {path}: {error}; restore the file") from error
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}; check its permissions and disk") from error
+    if len(data) > limit:
+        raise wrong(f"cannot read {path}: it has more than the {limit} bytes allowed; restore the file")
+    return data
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file for reading, without waiting for a pipe's other end; ValueError if it is no regular file."""
+    descriptor = os.open(path, os.O_RDONLY | _NO_WAITING | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("it is not a regular file")
+    return os.fdopen(descriptor, "rb", buffering=BUFFER)
 
 
 def _fsync_directory(directory: Path) -> None:

@@ -1,0 +1,218 @@
+"""Damaged checkpoints by the thousand, read under an audit hook; run as a child, for an audit hook never goes.
+
+    python torture.py DIRECTORY SEED COUNT
+
+prints one line of JSON: how many were rejected, loaded identically and, where the damage was signed, loaded as another
+checkpoint. Any other outcome is an exception that names the seed and the number of the mutant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from forge import Member, signed, stored
+from hostile_checkpoints import ESCAPE, good
+
+from charrnn.errors import CheckpointError
+from charrnn.storage.checkpoint import Checkpoint, load
+
+ARRAYS, METADATA = good()
+GOOD = signed(ARRAYS, METADATA)
+
+
+def members(file: bytes) -> list[Member]:
+    """Names and contents of the members of a file that `stored` made."""
+    found, at = [], 0
+    while file[at : at + 4] == b"PK\x03\x04":
+        size, name_size = int.from_bytes(file[at + 22 : at + 26], "little"), file[at + 26]
+        start = at + 30 + name_size
+        found.append((file[at + 30 : start].decode(), file[start : start + size]))
+        at = start + size
+    return found
+
+
+MEMBERS = members(GOOD)
+
+
+def mutate(rng: random.Random, data: bytes) -> bytes:
+    """`data` with one to five changes: a bit, a byte, some bytes, some missing, some twice, the end missing."""
+    mutant = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 5))):
+        at = rng.randrange(len(mutant))
+        end = at + rng.choice((1, 2, 4, 30))
+        kind = rng.randrange(6)
+        if kind == 0:
+            mutant[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            mutant[at] = rng.choice(b"\x00\x01\x7f\x80\xff0-9(),'{}[]PK ")
+        elif kind == 2:
+            mutant[at:end] = rng.randbytes(end - at)
+        elif kind == 3 and len(mutant) > 40:
+            del mutant[at:end]
+        elif kind == 4:
+            mutant[at:at] = mutant[at:end]
+        elif rng.random() < 0.1:
+            del mutant[max(at, 1) :]
+    return bytes(mutant)
+
+
+VALUES: list[Any] = [None, True, False, 0, -1, 1, 2, 3, 2**31, 2**63, 10**90, 0.5, -0.0, 1e308, "", "rnn", ESCAPE]
+VALUES += ["\ud800", [], [1], [2, 4], [4, 2], [-1] * 3, [[[]]], {}, {"a": {}}, {"config": {}}]
+NAMES = ["W_xh1", "W_h2a", "W_h3a", "b_a", "vocabulary", "state.", "state.H1", "metadata", "W h", "x" * 100, "x" * 101]
+DTYPES = ["<f4", "<f8", "<i8", "|u1", "<u2", "<u4", "<u8", "|b1", "<f2", ">f4"]
+
+
+def change_json(rng: random.Random, value: Any) -> Any:
+    """`value` with another value, key or element somewhere in it."""
+    if isinstance(value, dict) and value and rng.random() < 0.8:
+        key = rng.choice(list(value))
+        kind = rng.randrange(8)
+        if kind == 0:
+            return {k: v for k, v in value.items() if k != key}
+        if kind == 1:
+            return {**value, rng.choice(["extra", "format", ESCAPE, ""]): rng.choice(VALUES)}
+        return {**value, key: change_json(rng, value[key])}
+    if isinstance(value, list) and value and rng.random() < 0.6:
+        at = rng.randrange(len(value))
+        return [*value[:at], change_json(rng, value[at]), *value[at + rng.randrange(2) :]]
+    return rng.choice(VALUES)
+
+
+def change_array(rng: random.Random, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """`arrays` with one of them gone, renamed, of another dtype or shape, or with another value."""
+    name = rng.choice(list(arrays))
+    array = arrays[name]
+    kind = rng.randrange(6)
+    if kind == 0:
+        return {k: v for k, v in arrays.items() if k != name}
+    if kind == 1:
+        other = rng.choice(NAMES)
+        return {(other if k == name else k): v for k, v in arrays.items() if k != other}
+    if kind == 2:
+        with np.errstate(all="ignore"):
+            array = array.astype(rng.choice(DTYPES))
+    elif kind == 3:
+        array = array.reshape(rng.choice([(-1,), (1, *array.shape), array.shape[::-1], (*array.shape, 1)]))
+    elif kind == 4:
+        array = array[rng.choice([slice(0), slice(1), slice(None, None, -1)])]
+    else:
+        array = np.frombuffer(mutate(rng, array.tobytes() + bytes(8))[: array.nbytes].ljust(array.nbytes), array.dtype)
+        array = array.reshape(arrays[name].shape)
+    return {**arrays, name: array}
+
+
+def mutant(rng: random.Random) -> tuple[bytes, bool]:
+    """A damaged file, and whether its sums are right all the same."""
+    kind = rng.randrange(4)
+    if kind == 0:
+        return mutate(rng, GOOD), False
+    if kind == 1:
+        at = rng.randrange(len(MEMBERS))
+        name, content = MEMBERS[at]
+        return stored([*MEMBERS[:at], (name, mutate(rng, content)), *MEMBERS[at + 1 :]]), False
+    arrays, metadata = ARRAYS, METADATA
+    for _ in range(rng.choice((1, 1, 2))):
+        if kind == 2:
+            metadata = change_json(rng, metadata)
+        else:
+            arrays = change_array(rng, arrays)
+    return signed(arrays, metadata), True
+
+
+def is_sound(checkpoint: Checkpoint) -> bool:
+    """Whether it keeps what `load` promises, said once more and otherwise."""
+    layers, points = checkpoint.hidden, [ord(c) for c in checkpoint.symbols]
+    arrays = [*checkpoint.weights.values(), *checkpoint.extra.values()]
+    largest = max(max(a.shape, default=0) for a in checkpoint.weights.values())
+    return (
+        1 <= len(layers) <= 100
+        and all(isinstance(width, int) and not isinstance(width, bool) and 1 <= width <= largest for width in layers)
+        and checkpoint.weights[f"W_h{len(layers)}a"].shape == (layers[-1], len(points))
+        and points == sorted(set(points))
+        and checkpoint.symbols.encode("utf-8") != b""  # which refuses surrogates
+        and {str(a.dtype) for a in checkpoint.weights.values()} in ({"float32"}, {"float64"})
+        and all(a.dtype.kind != "f" or bool(np.isfinite(np.abs(a)).all()) for a in arrays)
+        and all(isinstance(value, dict) for value in (checkpoint.settings, checkpoint.progress))
+        and (checkpoint.cell + checkpoint.activation).isprintable()
+    )
+
+
+def equal(a: Checkpoint, b: Checkpoint) -> bool:
+    """Whether two checkpoints are the same, bit for bit."""
+
+    def plain(checkpoint: Checkpoint) -> Any:
+        values = dict(vars(checkpoint))
+        for key in ("weights", "extra"):
+            values[key] = [(name, v.dtype.str, v.shape, v.tobytes()) for name, v in values[key].items()]
+        return json.dumps(values, default=bytes.hex)
+
+    return bool(plain(a) == plain(b))
+
+
+def audited(path: Path, read: Callable[[], Checkpoint]) -> Callable[[], Checkpoint]:
+    """`read`, under a hook that lets it open `path` for reading and nothing else.
+
+    Python tells the hook of each import, compilation, evaluation and unpickling, of each new process and socket, and of
+    all that it does to files. One that is not expected ends the process.
+    """
+    reading = False
+    allowed = {str(path), *map(str, range(100))}  # a number is that of a file already open
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if not reading:
+            return
+        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR) and str(arguments[0]) in allowed:
+            return
+        os.write(2, f"forbidden: {event} {str(arguments)[:200]}\n".encode())
+        os._exit(9)
+
+    def read_it() -> Checkpoint:
+        nonlocal reading
+        reading = True
+        try:
+            return read()
+        finally:
+            reading = False
+
+    sys.addaudithook(hook)
+    return read_it
+
+
+def outcomes(path: Path, seed: int, count: int) -> Iterator[str]:
+    """What comes of each of `count` mutants."""
+    rng = random.Random(seed)
+    path.write_bytes(GOOD)
+    good_one = load(path)  # what is imported lazily is imported here
+    assert is_sound(good_one)
+    read = audited(path, lambda: load(path))
+    for number in range(count):
+        content, is_signed = mutant(rng)
+        path.write_bytes(content)
+        try:
+            checkpoint = read()
+            outcome = "identical" if equal(checkpoint, good_one) else "different"
+            assert is_sound(checkpoint)
+            assert is_signed or outcome == "identical"
+        except CheckpointError as error:
+            line = str(error)
+            assert str(path) in line and line.isprintable() and len(line) < 600, line
+            outcome = "rejected"
+        except Exception as error:
+            raise AssertionError(f"seed {seed}, mutant {number}") from error
+        yield outcome
+
+
+if __name__ == "__main__":
+    directory, seed, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    started = time.perf_counter()
+    counts = Counter(outcomes(directory / f"{seed}.npz", seed, count))
+    print(json.dumps({**counts, "seconds": round(time.perf_counter() - started, 1)}))
