@@ -1,9 +1,9 @@
 """The linear algebra library under NumPy, and the cores: chosen by size, before NumPy is first imported.
 
-Measured (docs/benchmarks.md): OpenBLAS, which the NumPy wheels carry, runs its AVX2 kernel on AMD processors that have
-AVX-512. From Zen 5 on, which computes all 512 bits at once, its kernel for Intel's (SkylakeX) is twice as fast; on
-Zen 4 it is for small products only. And two threads that share one small product spend more time handing it over than
-multiplying, so that the batch is shared out among workers (`network.parallel`), each with the BLAS to itself.
+OpenBLAS, which the NumPy wheels carry, runs its AVX2 kernel on AMD processors that have AVX-512. From Zen 5 on, which
+computes all 512 bits at once, its kernel for Intel's (SkylakeX) is twice as fast; on Zen 4 only for small products
+(docs/benchmarks.md). Two threads that share one small product spend more time handing it over than multiplying, so that
+the batch is shared out among workers (`engine.workers`), each with a BLAS of one thread.
 Both change the last bits of results: the manifest of a run says what was in force. What the user set in the
 environment stays; only --threads goes over it.
 """
@@ -24,38 +24,28 @@ AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
 ZEN4, ZEN5 = 25, 26  # families of processors; Zen 3 is of 25 too, but has no AVX-512
 SMALL = 1_000_000  # multiplications of a product up to which these have kernels that need no packing
 UNPACKED = {"SkylakeX", "Cooperlake", "SapphireRapids"}
-
-# A worker's least share: units times sequences, and sequences. Below it a step is so short that talking to another
-# process costs more than the second core gains. And from how many multiplications on, n·h², BLAS threads gain.
-SHARE, SEQUENCES = 500, 4
-BLAS_THREADS_FROM = 500_000
+_limited_by_user = any(name in os.environ for name in THREADS)
 
 
-def plan(threads: int, n: int, h: int) -> tuple[int, int]:
-    """How `threads` are best used for n sequences through a layer of h units: workers, and BLAS threads in each."""
-    workers = max(1, min(threads, n // SEQUENCES, n * h // SHARE))
-    return workers, threads // workers if n * h * h >= BLAS_THREADS_FROM else 1
+def configure(threads: int | None = None, shards: int = 1, rows: int = 1, h: int = 1) -> int:
+    """Prepares the BLAS for work in `shards` parts of `rows` rows each, times matrices (h, h); returns how many workers
+    to use for them.
 
-
-def configure(threads: int | None = None, n: int = 1, h: int = 1) -> int:
-    """Sets the environment of the BLAS for `plan`, and returns the number of workers.
-
-    `threads` is the user's wish; without one, it is the number of cores, unless the environment limits the BLAS.
-    Once NumPy is imported there is nothing left to choose: one worker.
+    `threads` is the user's wish; without one, it is the number of cores, unless the environment limits the BLAS. Every
+    worker has a BLAS of one thread: with more, the bits would depend on the machine.
     """
-    if "numpy" in sys.modules:
-        return 1
-    if threads is None and any(name in os.environ for name in THREADS):
-        workers = 1
-    else:
-        workers, blas_threads = plan(threads or _cores(), n, h)
-        os.environ[THREADS[0]] = str(blas_threads)
-    if KERNEL not in os.environ and _skylakex_helps(n // workers * h * h):
+    if threads is not None or not _limited_by_user:
+        os.environ[THREADS[0]] = "1"  # for this process, and for workers
+        if "numpy" in sys.modules:
+            _set_threads(1)
+    if "numpy" not in sys.modules and KERNEL not in os.environ and _skylakex_helps(rows * h * h):
         os.environ[KERNEL] = "SkylakeX"
-    return workers
+    if threads is None:
+        threads = 1 if _limited_by_user else cores()
+    return max(1, min(threads, shards))
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -79,6 +69,13 @@ def _skylakex_helps(multiplications: int, cpuinfo: Path = Path("/proc/cpuinfo"))
 def multiplies_small_unpacked() -> bool:
     """Whether the kernel in force multiplies products of up to `SMALL` multiplications without packing them first."""
     return describe()["kernel"] in UNPACKED
+
+
+def _set_threads(count: int) -> None:
+    """The threads of the BLAS that is loaded, if it can be told."""
+    library = _openblas()
+    if library is not None:
+        library.scipy_openblas_set_num_threads64_(count)
 
 
 def describe() -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""Products in panels are the same products."""
+"""Products in panels are the same products; memory is made once, and let go when it has grown."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from charrnn import blas
-from charrnn.network.buffers import LINE, STEPS, Array, Buffers
+from charrnn.network.buffers import KEPT, LINE, Array, Buffers
 from charrnn.network.parameters import Architecture, Parameters, initial
 from charrnn.network.products import PANEL, group_rows, product_with
-from charrnn.network.stack import Stack, zero_state
-from charrnn.network.truncation import Policy
-from charrnn.training.optimizers import Optimizer
+from charrnn.network.stack import Stack
+from charrnn.network.truncation import truncation
+from charrnn.training.optimizers import Adam, Updater
 
 
 @pytest.fixture(params=[False, True], ids=["packed", "unpacked"])
@@ -32,14 +32,28 @@ def test_products_are_those_of_a_plain_product(n: int, h: int, g: int, transpose
     W = rng.standard_normal((g, h)).T if transposed else rng.standard_normal((h, g))
     out = np.empty((n, g), np.float32)
     buffers = Buffers(np.float32)
-    times_W = product_with(np.asarray(W, np.float32), out, buffers)
+    product = product_with(np.asarray(W, np.float32), n, buffers)
     in_panels = unpacked and group_rows(n, h, g) is not None
     assert bool(buffers.nbytes) == (transposed or in_panels)  # the copy of W
     assert in_panels or not unpacked or (n, h) in [(37, 256), (61, 512), (32, 250), (3, 5)]
+    view = product.view(out)
     for _ in range(2):
         H = rng.standard_normal((n, h + 1))[:, :h]  # as of a cell that carries more than H
-        times_W(H.astype(np.float32), out)
+        product.times(H.astype(np.float32), view)
         np.testing.assert_allclose(out, H @ W, rtol=0, atol=2e-5 * np.sqrt(h))
+
+
+def test_a_view_serves_every_product_of_its_layout(unpacked: bool) -> None:
+    rng = np.random.default_rng(0)
+    H = rng.standard_normal((16, 512)).astype(np.float32)
+    first, second = (rng.standard_normal((512, 512)).astype(np.float32) for _ in range(2))
+    out = np.empty((16, 512), np.float32)
+    product = product_with(first, 16, Buffers(np.float32))
+    view = product.view(out)
+    other = product_with(second, 16, Buffers(np.float32))
+    assert other.layout == product.layout and (product.layout is not None) == unpacked
+    other.times(H, view)
+    np.testing.assert_allclose(out, H @ second, rtol=0, atol=5e-4)
 
 
 @pytest.mark.parametrize("h", [64, 128, 320, 512, 1024, 4096])
@@ -55,20 +69,19 @@ def test_groups_divide_the_rows_and_keep_each_product_small(n: int, h: int) -> N
         assert rows * h * PANEL <= blas.SMALL
 
 
-def test_gradients_in_panels_are_those_of_double_precision(unpacked: bool) -> None:
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_gradients_in_panels_are_those_of_double_precision(unpacked: bool, cell: str) -> None:
     T, n = 5, 66
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(0, 9, (2, T, n))
-    architecture = Architecture(9, (128, 192))
+    architecture = Architecture(9, (128, 192), cell=cell)
     exact = initial(architecture, rng, np.float64)
     gradients: list[Array] = []
     for dtype in (np.float64, np.float32):
         parameters = Parameters(architecture, dtype, exact.vector.astype(dtype))
         gradient = Parameters(architecture, dtype)
-        truncation = Policy("full", T).window(0, T, (0,))
-        Stack(architecture, dtype).loss_and_gradient(
-            parameters, inputs, targets, zero_state(parameters, n), truncation, gradient
-        )
+        window = truncation("full", T).window(0, T)
+        Stack(architecture, dtype).loss_and_gradient(parameters, inputs, targets, None, window, gradient)
         gradients.append(gradient.vector)
     error = np.abs(gradients[1] - gradients[0]).max()
     assert error < 1e-6 * np.abs(gradients[0]).max() * np.sqrt(T * n)
@@ -76,35 +89,42 @@ def test_gradients_in_panels_are_those_of_double_precision(unpacked: bool) -> No
     assert group_rows(n, 192, 192)
 
 
-def test_steps_are_views_and_one_sequence_alone_is_a_vector() -> None:
-    buffers = Buffers(np.float64)
+@pytest.mark.parametrize("n", [1, 2])
+def test_steps_are_views_and_one_sequence_alone_is_a_vector(n: int) -> None:
+    steps = Buffers(np.float64).steps("S", 3, n, 5)
     rng = np.random.default_rng(0)
-    W = rng.standard_normal((5, 4))
-    for n in (1, 2):
-        S = buffers.block("S", 3, n, 5)
-        S[...] = rng.standard_normal(S.shape)
-        step = buffers.steps(S)[1]
-        out = np.empty((*step.shape[:-1], 4))
-        product_with(W, out, Buffers(np.float64))(step, out)
-        assert step.shape == ((5,) if n == 1 else (2, 5))
-        np.testing.assert_allclose(out.reshape(n, 4), S[1] @ W, rtol=1e-14)
+    S, W = steps.array, rng.standard_normal((5, 4))
+    S[...] = rng.standard_normal(S.shape)
+    step = steps.each[1]
+    assert step.shape == ((5,) if n == 1 else (2, 5))
+    assert all(part.shape[-1] == 3 and np.shares_memory(part, S) for part in steps.columns(1, 4))
+    np.testing.assert_array_equal(steps.rows, S.reshape(3 * n, 5))
+    out = np.empty((*step.shape[:-1], 4))
+    product = product_with(W, None if n == 1 else n, Buffers(np.float64))
+    product.times(step, product.view(out))
+    np.testing.assert_allclose(out.reshape(n, 4), S[1] @ W, rtol=1e-14)
+    step[...] = 7
+    assert (S[1] == 7).all()
 
 
-def test_steps_do_not_keep_a_block_that_has_grown() -> None:
+def test_memory_that_has_grown_is_let_go_with_all_that_was_made_of_it() -> None:
     buffers = Buffers(np.float64)
-    old = buffers.block("S", 2, 3, 4)
-    memory = weakref.ref(buffers.steps(old)[0].base)
-    buffers.steps(buffers.block("S", 20, 3, 4))
-    assert memory() is not None
-    del old
-    assert memory() is None
-    for T in range(100, 0, -1):  # truncation by chance has another T at every update
-        buffers.steps(buffers.block("Z", T, 1, 4))
-    assert len(buffers._steps) <= STEPS
-    for i in range(5 * STEPS):  # as many layers, or kept segments, take turns
-        last = buffers.block(f"S{i % (STEPS + 1)}", 2, 3, 4)
-        assert buffers.steps(last)[1].base is last.base
-    assert weakref.getweakrefcount(last) == 1
+    old = weakref.ref(buffers.kept("own", lambda: buffers.steps("S", 2, 3, 4)).array.base)
+    made = weakref.ref(buffers.kept("own", lambda: pytest.fail("it is made already")))
+    assert old() is not None
+    grown = buffers.block("S", 20, 3, 4)
+    assert old() is None and made() is None
+    again = buffers.kept("own", lambda: buffers.steps("S", 2, 3, 4))
+    assert np.shares_memory(again.array, grown)
+
+
+def test_little_is_kept_however_many_lengths_there_are() -> None:
+    buffers = Buffers(np.float64)
+    made = []
+    for T in range(5 * KEPT, 0, -1):  # truncation by chance has another T at every update
+        made.append(weakref.ref(buffers.kept(T, lambda T=T: buffers.steps("Z", T, 1, 4))))
+    assert sum(one() is not None for one in made) <= KEPT
+    assert buffers.nbytes == 5 * KEPT * 4 * 8
 
 
 @pytest.mark.parametrize("kernel, expected", [("SkylakeX", True), ("Haswell", False), ("Zen", False), (None, False)])
@@ -112,13 +132,17 @@ def test_panels_are_for_kernels_that_do_not_pack(
     monkeypatch: pytest.MonkeyPatch, kernel: str | None, expected: bool
 ) -> None:
     monkeypatch.setattr(blas, "describe", lambda: {"kernel": kernel})
-    assert blas.multiplies_small_unpacked.__wrapped__() is expected
+    blas.multiplies_small_unpacked.cache_clear()
+    try:
+        assert blas.multiplies_small_unpacked() is expected
+    finally:
+        blas.multiplies_small_unpacked.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_arrays_begin_at_a_cache_line(dtype: type) -> None:
     parameters = Parameters(Architecture(64, (16,)), dtype)
-    arrays = [parameters.vector, parameters["W_h1a"], *Optimizer("adam", 99, np.dtype(dtype)).slots.values()]
+    arrays = [parameters.vector, parameters["W_h1a"], *Updater(Adam(), 99, np.dtype(dtype)).slots.values()]
     buffers = Buffers(dtype)
     arrays += [buffers.block(f"{i}", i + 1, 100 * i + 3) for i in range(9)]
     assert {array.ctypes.data % LINE for array in arrays} == {0}

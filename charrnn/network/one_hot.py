@@ -33,8 +33,9 @@ def fill(ids: Array, X: Array) -> None:
     X[np.arange(len(ids)), ids] = 1
 
 
-def add_transpose_times(ids: Array, dZ: Array, dW: Array) -> None:
-    """dW += Xᵀ dZ: to the row of each id, the sum of the rows of dZ (m, h) that have it."""
+def add_transpose_times(ids: Array, dZ: Array, dW: Array, by_id: Array) -> None:
+    """dW += Xᵀ dZ: to the row of each id, the sum of the rows of dZ (m, h) that have it; `by_id` takes them, sorted."""
     order = np.argsort(ids, kind="stable")
     present, starts = np.unique(ids[order], return_index=True)
-    dW[present] += np.add.reduceat(dZ[order], starts, axis=0)
+    np.take(dZ, order, axis=0, out=by_id, mode="clip")
+    dW[present] += np.add.reduceat(by_id, starts, axis=0)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.errors import ConfigError
-from charrnn.network.activations import ACTIVATIONS
 from charrnn.network.buffers import Array, aligned
-from charrnn.network.cells import CELLS
+from charrnn.network.cells import Cell, Weights
+from charrnn.registry import CELLS, INITS
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes of a network: `symbols` is both d and a; `hidden` holds h_1 … h_L."""
+    """The sizes of a network: `symbols` is both d and a; `hidden` holds h_1 … h_L. ConfigError for unknown names."""
 
     symbols: int
     hidden: tuple[int, ...]
@@ -24,24 +24,34 @@ class Architecture:
     cell: str = "rnn"
 
     def __post_init__(self) -> None:
-        if self.cell not in CELLS:
-            raise ConfigError(f"cell {self.cell}: must be one of {', '.join(CELLS)}")
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(f"activation {self.activation}: must be one of {', '.join(ACTIVATIONS)}")
+        _ = self.made_cell
+
+    @cached_property
+    def made_cell(self) -> Cell:
+        """The cell, with its φ."""
+        cell: Cell = CELLS[self.cell](self.activation)
+        return cell
+
+    def layer_names(self, layer: int) -> dict[str, str]:
+        """The cell's names of a layer's parameters, and what they are called in the network: W_x of layer 2 is W_h1h2,
+        W_hh is W_h2h2, b is b_h2, and c, a cell's own, c_h2."""
+        below = "x" if layer == 1 else f"h{layer - 1}"
+        own = {"W_x": f"W_{below}h{layer}", "W_hh": f"W_h{layer}h{layer}"}
+        return {name: own.get(name, f"{name}_h{layer}") for name in self._layer_shapes(layer)}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes in the document's symbols: W_xh1 (d, h1), W_h1h1, b_h1, W_h1h2 …"""
         shapes: dict[str, tuple[int, ...]] = {}
-        gates = CELLS[self.cell](self.activation).gates
-        below, width = "x", self.symbols
-        for layer, h in enumerate(self.hidden, start=1):
-            shapes[f"W_{below}h{layer}"] = (width, gates * h)
-            shapes[f"W_h{layer}h{layer}"] = (h, gates * h)
-            shapes[f"b_h{layer}"] = (gates * h,)
-            below, width = f"h{layer}", h
-        shapes[f"W_{below}a"] = (width, self.symbols)
+        for layer in range(1, len(self.hidden) + 1):
+            names = self.layer_names(layer)
+            shapes |= {names[name]: shape for name, shape in self._layer_shapes(layer).items()}
+        shapes[f"W_h{len(self.hidden)}a"] = (self.hidden[-1], self.symbols)
         shapes["b_a"] = (self.symbols,)
         return shapes
+
+    def _layer_shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
+        d = self.symbols if layer == 1 else self.hidden[layer - 2]
+        return self.made_cell.shapes(d, self.hidden[layer - 1])
 
 
 class Parameters:
@@ -55,14 +65,17 @@ class Parameters:
     ) -> None:
         self.architecture = architecture
         self.shapes = architecture.shapes()
-        size = sum(int(np.prod(shape)) for shape in self.shapes.values())
-        self.vector: Array = aligned(size, dtype) if vector is None else vector
+        sizes = {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
+        self.vector: Array = aligned(sum(sizes.values()), dtype) if vector is None else vector
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in self.shapes.items():
-            stop = start + int(np.prod(shape))
-            self._views[name] = self.vector[start:stop].reshape(shape)
-            start = stop
+            self._views[name] = self.vector[start : start + sizes[name]].reshape(shape)
+            start += sizes[name]
+        self._layers: list[Weights] = [
+            {name: self._views[key] for name, key in architecture.layer_names(layer).items()}
+            for layer in range(1, len(architecture.hidden) + 1)
+        ]
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -70,14 +83,9 @@ class Parameters:
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
-    def layer(self, index: int) -> tuple[Array, Array, Array]:
-        """W_x (d or h_{l-1}, h_l), W_hh (h_l, h_l) and b (h_l,) of layer `index`, counted from 1."""
-        below = "x" if index == 1 else f"h{index - 1}"
-        return (
-            self[f"W_{below}h{index}"],
-            self[f"W_h{index}h{index}"],
-            self[f"b_h{index}"],
-        )
+    def layer(self, index: int) -> Weights:
+        """The parameters of layer `index`, counted from 1, by the cell's own names: W_x, W_hh, b …"""
+        return self._layers[index - 1]
 
     def output(self) -> tuple[Array, Array]:
         """W_ha (h_L, a) and b_a (a,)."""
@@ -89,15 +97,13 @@ def from_arrays(architecture: Architecture, arrays: Mapping[str, Array]) -> Para
     shapes = architecture.shapes()
     if set(arrays) != set(shapes):
         raise ValueError(f"weights {', '.join(sorted(set(arrays) ^ set(shapes)))} missing or unknown")
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or arrays[name].dtype != arrays["b_a"].dtype:
+            raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}")
     parameters = Parameters(architecture, arrays["b_a"].dtype)
     for name in parameters:
-        if arrays[name].shape != shapes[name] or arrays[name].dtype != parameters.vector.dtype:
-            raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}")
         parameters[name][...] = arrays[name]
     return parameters
-
-
-INITS = ("orthogonal", "uniform", "gaussian")
 
 
 def initial(
@@ -107,29 +113,14 @@ def initial(
     init: str = "orthogonal",
     vector: Array | None = None,
 ) -> Parameters:
-    """Starting weights: W_hh as `init` says, the others uniform or Gaussian, biases zero; `vector`, zeros, takes them.
-
-    orthogonal: W_hhᵀ W_hh = I, so that W_hh keeps the length of every vector and errors neither vanish nor explode by
-    it at the start (for each gate on its own). uniform: ±√(1/fan-in). gaussian: standard deviation √(1/fan-in).
-    """
-    if init not in INITS:
-        raise ConfigError(f"init {init}: must be one of {', '.join(INITS)}")
+    """Starting weights by the way `init` (network/initial.py); `vector`, zeros, takes them."""
+    fill = INITS[init]
     parameters = Parameters(architecture, dtype, vector)
-    for layer, h in enumerate(architecture.hidden, start=1):
-        W_x, W_hh, _ = parameters.layer(layer)
+    for layer in range(1, len(architecture.hidden) + 1):
+        W = parameters.layer(layer)
         # A one-hot input picks a single row of W_x: its fan-in is 1, whatever d is. With 0.1 in its place the state
         # hardly hears the input at first, and a text's spelling is learnt three times later.
-        _fill(W_x, 1.0 if layer == 1 else (1 / W_x.shape[0]) ** 0.5, rng, init)
-        if init == "orthogonal":
-            for gate in range(0, W_hh.shape[1], h):
-                Q, R = np.linalg.qr(rng.standard_normal((h, h)))
-                W_hh[:, gate : gate + h] = Q * np.sign(np.diag(R))
-        else:
-            _fill(W_hh, (1 / h) ** 0.5, rng, init)
+        architecture.made_cell.initial(W, 1 if layer == 1 else len(W["W_x"]), fill, rng)
     W_ha, _ = parameters.output()
-    _fill(W_ha, (1 / W_ha.shape[0]) ** 0.5, rng, init)
+    fill(W_ha, len(W_ha), False, rng)
     return parameters
-
-
-def _fill(W: Array, scale: float, rng: np.random.Generator, init: str) -> None:
-    W[...] = scale * (rng.standard_normal(W.shape) if init == "gaussian" else rng.uniform(-1, 1, W.shape))

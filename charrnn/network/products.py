@@ -9,6 +9,7 @@ is taken in groups of rows, so that each group times each panel is small: one ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,25 +19,42 @@ from charrnn.network.buffers import Array, Buffers
 PANEL = 64  # columns: four AVX-512 registers of float32, as OpenBLAS's kernel takes at once
 
 
-def product_with(W: Array, out: Array, buffers: Buffers) -> Callable[[Array, Array], Array]:
-    """A function of H (n, h) and this `out` (n, g) that writes H W into it, for one W (h, g) and many H.
+@dataclass(slots=True)
+class Product:
+    """`times(H, view(out))` writes H W into `out`, for one W (h, g), many H (n, h) and any `out` (n, g).
 
-    H and `out` may be vectors, (h,) and (g,). It holds until the next call with these buffers.
+    H and `out` may be vectors, (h,) and (g,). A view is made once for an `out` that is used again; `layout` tells apart
+    the ways of viewing. All holds until W is laid out anew in the same buffers.
     """
-    if out.ndim == 1:
-        return W.T.dot
-    (h, g), n = W.shape, len(out)
+
+    times: Callable[[Array, Array], object]
+    view: Callable[[Array], Array]
+    layout: int | None
+
+
+def product_with(W: Array, n: int | None, buffers: Buffers) -> Product:
+    """The product with W (h, g) of matrices of n rows, or of vectors (n None)."""
+    if n is None:
+        return Product(W.T.dot, _as_it_is, None)
+    h, g = W.shape
     rows = group_rows(n, h, g) if W.dtype == np.float32 and blas.multiplies_small_unpacked() else None
     if rows is None:
         if not W.flags.c_contiguous:  # BLAS is slower on a transposed factor
             contiguous = buffers.block("W", h, g)
             np.copyto(contiguous, W)
             W = contiguous
-        return lambda H, out: H.dot(W, out)
+        return Product(lambda H, out: H.dot(W, out), _as_it_is, None)
     panels = buffers.block("W", g // PANEL, 1, h, PANEL)
     np.copyto(panels, W.reshape(h, g // PANEL, 1, PANEL).transpose(1, 2, 0, 3))
-    out_panels = out.reshape(n // rows, rows, g // PANEL, PANEL).transpose(2, 0, 1, 3)  # (panels, groups, rows, 64)
-    return lambda H, _: np.matmul(H.reshape(-1, rows, h), panels, out_panels)
+
+    def view(out: Array) -> Array:
+        return out.reshape(n // rows, rows, g // PANEL, PANEL).transpose(2, 0, 1, 3)  # (panels, groups, rows, 64)
+
+    return Product(lambda H, out: np.matmul(H.reshape(-1, rows, h), panels, out), view, rows)
+
+
+def _as_it_is(out: Array) -> Array:
+    return out
 
 
 def group_rows(n: int, h: int, g: int) -> int | None:

@@ -1,17 +1,23 @@
 """Truncated backpropagation through time, as data.
 
-A `Truncation` says what one backward pass needs to know about one window of T steps; a `Policy` makes one for each
-update. Definitions, with the time step counted along the stream of text from its beginning:
+An error that crosses from step t to step t−1 is multiplied by `gains[t]`, and it stops after `lags` steps, its own
+included. That is all that a backward pass needs to know. If errors of every age meet the same gain (no `lags`), those
+that arrive at a step can be added up, and all travel together; else they are carried lag by lag.
 
-    full      every transition inside the window carries its error
-    fixed     the stream is cut in blocks of τ steps, and nothing crosses a cut
-    sliding   every loss reaches exactly its own last τ steps, and stops
-    random    random cuts; what crosses an uncut transition is weighted by 1/(1 − c), so that the expected gradient is
+A `Window` holds those numbers for some steps of the text. A `Truncation` makes one for every update:
+
+    Full      every transition inside the window carries its error
+    Fixed     the text is cut in blocks of τ steps, and nothing crosses a cut
+    Sliding   every loss reaches exactly its own last τ steps
+    Random    random cuts; what crosses an uncut transition is multiplied by 1/(1 − c), so that the expected gradient is
               the full one (ARTBP: Tallec & Ollivier 2017, arXiv 1705.08209)
+
+Steps are counted along the stream of text, from its beginning.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,17 +25,18 @@ import numpy as np
 
 from charrnn.errors import ConfigError
 from charrnn.network.buffers import Array
+from charrnn.registry import TRUNCATIONS
 
-TRUNCATIONS = ("full", "fixed", "sliding", "random")
+WHOLE, CUT = 1.0, 0.0
 CUTS = ("constant", "polynomial")
 
 
 @dataclass(frozen=True)
-class Truncation:
-    """One window: `context` steps without a loss, run again for their states, then the steps that have one.
+class Window:
+    """Some steps of the text: `context` steps without a loss, run again for their states, then those that have one.
 
-    gains (T,): what step t hands to step t−1 is scaled by gains[t]; T counts the context too.
-    lags: None, or the number of steps, its own included, that each loss reaches (then the gains are not used).
+    gains (T,), or (T, n) if sequences differ: what step t hands to step t−1 is multiplied by gains[t].
+    lags: how many steps a loss reaches, its own included; None for no limit.
     divisor: the sum of the losses over time is divided by it (and by n).
     """
 
@@ -38,60 +45,120 @@ class Truncation:
     divisor: float
     lags: int | None = None
 
+    def crossings(self) -> list[float | Array]:
+        """The gain of every step: the objects WHOLE and CUT, another number, or a column (n, 1)."""
+        if self.gains.size == len(self.gains):  # one for all sequences, or for the only one, whose steps are vectors
+            gains: list[float | Array] = self.gains.ravel().tolist()
+            if gains.count(WHOLE) == len(gains):
+                return [WHOLE] * len(gains)
+            return [WHOLE if gain == 1 else CUT if gain == 0 else gain for gain in gains]
+        return [WHOLE if (gain == 1).all() else CUT if not gain.any() else gain[:, None] for gain in self.gains]
+
 
 @dataclass(frozen=True)
-class Policy:
-    """How the windows of a stream are cut. `seq_length` steps have a loss in each (at least so many for random)."""
+class Truncation:
+    """How the windows of a stream are cut; `seq_length` steps have a loss in each.
 
-    name: str
+    One of your own overrides `gains`, and `context` if it cuts along the stream rather than in each window. Its fields
+    are settings of the same name (`seq_length`, `tau`, `cut`, `alpha`); `TRUNCATIONS[name] = …` makes it known.
+    """
+
     seq_length: int
-    tau: int | None = None
+
+    @property
+    def lags(self) -> int | None:
+        """Steps that a loss reaches, its own included; None for no limit."""
+        return None
+
+    def context(self, position: int) -> int:
+        """Steps before `position` of the stream that must be run again for a window that begins there."""
+        return 0
+
+    def gains(self, steps: Array) -> Array:
+        """The gains (T,) of the `steps` (T,) of the stream."""
+        return np.ones(len(steps))
+
+    def window(self, position: int, remaining: int, seed: Sequence[int] = ()) -> Window:
+        """The window at `position` of a stream with `remaining` steps from there on; `seed` is for random ones."""
+        T, context = min(self.seq_length, remaining), self.context(position)
+        return Window(self.gains(np.arange(position - context, position + T)), context, T, self.lags)
+
+
+class Full(Truncation):
+    """Every transition inside the window carries its error."""
+
+
+@dataclass(frozen=True)
+class _WithTau(Truncation):
+    tau: int
+
+    def __post_init__(self) -> None:
+        if self.tau < 1:
+            raise ConfigError(f"tau {self.tau}: must be at least 1")
+
+
+class Fixed(_WithTau):
+    """The stream is cut in blocks of τ steps; a window that begins inside a block runs the block's beginning again."""
+
+    def context(self, position: int) -> int:
+        """Back to the last cut."""
+        return position % self.tau
+
+    def gains(self, steps: Array) -> Array:
+        """0 where a block begins."""
+        return np.where(steps % self.tau != 0, WHOLE, CUT)
+
+
+class Sliding(_WithTau):
+    """Every loss reaches exactly its own last τ steps; the first losses of a window reach back before it."""
+
+    @property
+    def lags(self) -> int:
+        """τ."""
+        return self.tau
+
+    def context(self, position: int) -> int:
+        """τ − 1 steps, or all there are."""
+        return min(position, self.tau - 1)
+
+
+@dataclass(frozen=True)
+class Random(_WithTau):
+    """Random cuts of mean distance τ; a window ends at the first cut after `seq_length` steps, or at the text's end."""
+
     cut: str = "constant"
     alpha: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.name not in TRUNCATIONS:
-            raise ConfigError(f"truncation {self.name}: must be one of {', '.join(TRUNCATIONS)}")
-        if self.name == "full" and self.tau is not None:
-            raise ConfigError("tau: full truncation takes none; leave it out, or choose fixed, sliding or random")
-        if self.name != "full" and (self.tau is None or self.tau < 1):
-            raise ConfigError(f"tau {self.tau}: --truncation {self.name} needs --tau, a number of at least 1")
+        super().__post_init__()
         if self.cut not in CUTS:
             raise ConfigError(f"cut {self.cut}: must be one of {', '.join(CUTS)}")
         if not self.alpha > 3:
             raise ConfigError(f"alpha {self.alpha}: must be above 3, or the gradient has no finite variance")
 
-    def context(self, position: int) -> int:
-        """Steps before `position` of the stream that must be run again for a window that begins there."""
-        if self.name == "fixed":
-            return position % self._tau
-        if self.name == "sliding":
-            return min(position, self._tau - 1)
-        return 0
-
-    def window(self, position: int, remaining: int, seed: Sequence[int]) -> Truncation:
-        """The window at `position` of a stream with `remaining` steps from there on; its steps: `len(gains)`.
-
-        Random cuts are drawn from a generator with `seed`.
-        """
-        context = self.context(position)
-        if self.name == "random":
-            gains = np.array([0.0, *self._random_gains(remaining, np.random.default_rng(seed))])
-            return Truncation(gains, 0, self.seq_length + self._tau - 1)
-        T = min(self.seq_length, remaining)
-        steps = np.arange(position - context, position + T)
-        if self.name == "fixed":
-            return Truncation((steps % self._tau != 0).astype(float), context, T)
-        gains = np.ones(len(steps))
-        return Truncation(gains, context, T, lags=self._tau if self.name == "sliding" else None)
+    def window(self, position: int, remaining: int, seed: Sequence[int] = ()) -> Window:
+        """A draw of cuts. The losses are divided by a constant, not by the length that came out: that would bias the
+        gradient's direction."""
+        gains = np.array([CUT, *self._gains(remaining, np.random.default_rng(seed))])
+        return Window(gains, 0, self.seq_length + self.tau - 1)
 
     def cut_probability(self, steps_since_cut: int) -> float:
         """c_t, for `steps_since_cut` counted from 1: the mean length of a segment is exactly τ."""
         if self.cut == "constant":
-            return 1 / self._tau
-        return (self.alpha - 1) / ((self.alpha - 2) * self._tau + steps_since_cut)
+            return 1 / self.tau
+        return (self.alpha - 1) / ((self.alpha - 2) * self.tau + steps_since_cut)
 
-    def _random_gains(self, remaining: int, rng: np.random.Generator) -> Iterator[float]:
+    def pattern(self, cuts: Array) -> tuple[Array, float]:
+        """The gains (T,) where the window is cut before step t + 1 if cuts[t] (T − 1,), and their probability."""
+        gains, probability, since = [CUT], 1.0, 1
+        for cut in cuts:
+            c = self.cut_probability(since)
+            probability *= c if cut else 1 - c
+            gains.append(CUT if cut else 1 / (1 - c))
+            since = 1 if cut else since + 1
+        return np.array(gains), probability
+
+    def _gains(self, remaining: int, rng: np.random.Generator) -> Iterator[float]:
         """Gains of the steps after the first, up to the first cut that ends a window long enough."""
         since = 1
         for step in range(1, remaining):
@@ -100,12 +167,23 @@ class Policy:
                 if step >= self.seq_length:
                     return
                 since = 1
-                yield 0.0
+                yield CUT
             else:
                 since += 1
                 yield 1 / (1 - c)
 
-    @property
-    def _tau(self) -> int:
-        assert self.tau is not None
-        return self.tau
+
+def truncation(name: str, seq_length: int, **options: object) -> Truncation:
+    """The truncation called `name`, made with those options that it has; None stands for an option not given.
+
+    ConfigError for a name that is not registered, for `tau` where it is needed and missing, or given and not taken.
+    """
+    make = TRUNCATIONS[name]
+    takes = inspect.signature(make).parameters
+    given = {key: value for key, value in options.items() if value is not None}
+    if "tau" in given and "tau" not in takes:
+        raise ConfigError(f"tau: {name} truncation takes none; leave it out, or choose another truncation")
+    if "tau" in takes and takes["tau"].default is inspect.Parameter.empty and "tau" not in given:
+        raise ConfigError(f"tau: {name} truncation needs it; give it a number of steps, as in 32")
+    made: Truncation = make(seq_length, **{key: value for key, value in given.items() if key in takes})
+    return made

@@ -1,54 +1,87 @@
-"""Recurrent cells: what happens inside a layer from one step to the next.
+"""Recurrent cells: the mathematics of one step, number by number (or row by row).
 
-A cell is one file here and one line in `CELLS`. The stack owns every product that is not recurrent; a cell gets
-Z = X W_x + b (T, n, gates·h) and owns the loop over time, forward and backward, side by side in its file.
+A cell says how a step is made of what arrives at it, and how an error goes back through that step:
+
+    step    S_t from Z_t = X_t W_x + b, R_t = H_{t-1} W_hh and S_{t-1}
+    slopes  K, the derivatives of all steps at once
+    pull    from dS_t: dZ_t, dR_t, and what goes to S_{t-1} past W_hh
+
+The layer (network/layer.py) owns everything else: the products with W_x and W_hh, the loop over time, truncation, and
+memory. A cell is one file here and one line in charrnn/registry.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
-from charrnn.network.buffers import Array, Buffers
-from charrnn.network.cells.rnn import RNN
+import numpy as np
 
+from charrnn.network.buffers import Array
 
-class Cell(Protocol):
-    """The contract of a cell. S (T+1, n, states·h) holds the state, H_t in its first h columns; S[0] came in."""
-
-    gates: int  # W_x is (d, gates·h), W_hh (h, gates·h), b (gates·h)
-    states: int
-    keeps_Z: bool  # whether `backward` needs Z as `forward` left it
-
-    def forward(self, Z: Array, W_hh: Array, S: Array, buffers: Buffers) -> None:
-        """Fills S[1:] from Z and S[0]; may overwrite Z with what `backward` needs."""
-
-    def step(self, Z: Array, R: Array, S: Array) -> None:
-        """One step of `forward`, for sampling: advances S (n, states·h) in place from Z_t and R = H_{t-1} W_hh
-        (n, gates·h); it may overwrite R, not Z. Without the first axis for one sequence."""
-
-    def backward(
-        self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers
-    ) -> tuple[Array, Array, Array | None]:
-        """dZ, the error at Z; dR, the error at H_{t-1} W_hh; and what the first step hands directly to the state that
-        came in (n, states·h), beside dR_1 W_hhᵀ (None for nothing). From dS (T, n, states·h), which it may overwrite.
-
-        `gains[t]` scales all that step t hands to step t−1; `dS_T` (n, states·h) arrives at the last step from the
-        future.
-        """
-
-    def backward_one_lag(
-        self, dS: Array, Z: Array, W_hh: Array, S: Array, buffers: Buffers
-    ) -> tuple[Array, Array, Array | None]:
-        """dZ, dR and what is handed directly, of every step (T, …) from its own dS alone; may overwrite dS.
-
-        What it returns must stay valid until the call after the next.
-        """
-
-    def saturated(self, S: Array) -> float:
-        """The share of the units and steps of S (T, n, states·h) through which hardly any error passes."""
+Weights = Mapping[str, Array]  # the parameters of one layer, by their names in `Cell.shapes`
+Fill = Callable[[Array, int, bool, np.random.Generator], None]  # as in network/initial.py
 
 
-CELLS: dict[str, Callable[[str], Cell]] = {
-    "rnn": RNN,
-}
+class Cell:
+    """The contract of a cell, and what most cells have in common.
+
+    Shapes, for n sequences and h units: Z, R (n, gates·h); S (n, states·h), with H in its first h columns; K (n,
+    slopes·h). Every method but `shapes`, `initial` and `begin` must take arrays with any axes before the last: (h,) for
+    one sequence alone, (n, h) for a step, (T, n, h) for all steps.
+    """
+
+    gates: ClassVar[int] = 1
+    states: ClassVar[int] = 1
+    slopes_per_unit: ClassVar[int] = 1
+    # What `step` leaves in Z and in R is given to `slopes`, if it is named here.
+    keeps: ClassVar[tuple[str, ...]] = ()
+    # The states, counted in h, whose errors reach S_{t-1} past W_hh: (0, 1) is H. None if all go through W_hh.
+    carries: ClassVar[tuple[int, int] | None] = None
+    # Whether dR = dZ, so that both are one array; and whether `pull` may write dZ over dS.
+    one_error: ClassVar[bool] = False
+    in_place: ClassVar[bool] = False
+
+    def __init__(self, activation: str = "tanh") -> None:
+        """ConfigError if the cell does not work with this φ."""
+
+    def shapes(self, d: int, h: int) -> dict[str, tuple[int, ...]]:
+        """The parameters of a layer of h units with d inputs: W_x, W_hh, b, and the cell's own."""
+        return {"W_x": (d, self.gates * h), "W_hh": (h, self.gates * h), "b": (self.gates * h,)}
+
+    def initial(self, W: Weights, fan_in: int, fill: Fill, rng: np.random.Generator) -> None:
+        """Starting values of the parameters, which are zero before; `fan_in` is that of W_x."""
+        fill(W["W_x"], fan_in, False, rng)
+        fill(W["W_hh"], len(W["W_hh"]), True, rng)
+
+    def begin(self, W: Weights, n: int) -> Array:
+        """The state (n, states·h) that a text begins with."""
+        W_hh = W["W_hh"]
+        return np.zeros((n, self.states * len(W_hh)), W_hh.dtype)
+
+    def step(self, W: Weights, Z: Array, R: Array, S: Array, out: Array) -> None:
+        """S_t into `out`, from Z_t, R_t and S_{t-1}. May overwrite Z and R, not S."""
+        raise NotImplementedError
+
+    def slopes(self, W: Weights, Z: Array, R: Array, S: Array, out: Array, K: Array) -> None:
+        """The derivatives that `pull` needs into K, from S_{t-1} (S) and S_t (out); Z and R are what `step` left."""
+        raise NotImplementedError
+
+    def pull(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, direct: Array) -> None:
+        """From dS_t: dZ_t, dR_t, and into `direct` what the states that the cell carries hand to S_{t-1}."""
+        raise NotImplementedError
+
+    def own_gradients(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, dW: Weights) -> None:
+        """Adds to dW the gradients of the cell's own parameters, from all steps; dS is what `pull` was given."""
+
+    @property
+    def learns_begin(self) -> bool:
+        """Whether `begin` is made of parameters."""
+        return type(self).begin_gradient is not Cell.begin_gradient
+
+    def begin_gradient(self, W: Weights, dS_0: Array, dW: Weights) -> None:
+        """Adds to dW the gradients of what `begin` is made of; dS_0 (n, states·h) is ∂L/∂S_0."""
+
+    def saturated(self, Z: Array, S: Array) -> float:
+        """The share of units and steps through which hardly any error passes; Z as `step` left it, S is S_t."""
+        raise NotImplementedError

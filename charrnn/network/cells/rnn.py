@@ -3,67 +3,37 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy import add, multiply
 
-from charrnn.network.activations import ACTIVATIONS
-from charrnn.network.buffers import Array, Buffers
-from charrnn.network.products import product_with
+from charrnn.network.buffers import Array
+from charrnn.network.cells import Cell, Weights
+from charrnn.registry import ACTIVATIONS
 
 
-class RNN:
-    """One gate, one state; φ by its name in `ACTIVATIONS`."""
+class RNN(Cell):
+    """H_t = φ(Z_t + R_t), and so dZ_t = dR_t = dH_t ⊙ φ′(Z_t + R_t)."""
 
-    gates = 1
-    states = 1
-    keeps_Z = False
+    one_error = True
+    in_place = True
 
-    def __init__(self, activation: str) -> None:
+    def __init__(self, activation: str = "tanh") -> None:
         self.activation = ACTIVATIONS[activation]
+        self.phi = self.activation.phi
 
-    def forward(self, Z: Array, W_hh: Array, S: Array, buffers: Buffers) -> None:
-        """H_t = φ(Z_t + H_{t-1} W_hh) into S[1:]; Z (T, n, h) is X W_x + b."""
-        before, *H = buffers.steps(S)
-        R, phi, add = buffers.block("R", *before.shape), self.activation.phi, np.add
-        times_W = product_with(W_hh, R, buffers)
-        for Z_t, H_t in zip(buffers.steps(Z), H, strict=True):
-            times_W(before, R)  # H_{t-1} W_hh
-            add(Z_t, R, R)
-            before = phi(R, H_t)
+    def step(self, W: Weights, Z: Array, R: Array, S: Array, out: Array) -> None:
+        """H_t = φ(Z_t + R_t)."""
+        add(Z, R, R)
+        self.phi(R, out)
 
-    def step(self, Z: Array, R: Array, S: Array) -> None:
-        """H_t = φ(Z_t + R), R being H_{t-1} W_hh, in place of H_{t-1}."""
-        np.add(Z, R, R)
-        self.activation.phi(R, S)
+    def slopes(self, W: Weights, Z: Array, R: Array, S: Array, out: Array, K: Array) -> None:
+        """K = φ′(Z_t + R_t), which follows from H_t."""
+        self.activation.dphi(out, K)
 
-    def backward(
-        self, dS: Array, Z: Array, W_hh: Array, S: Array, gains: Array, dS_T: Array | None, buffers: Buffers
-    ) -> tuple[Array, Array, None]:
-        """dZ_t = (dH_t + gains[t+1] · dZ_{t+1} W_hhᵀ) ⊙ φ′(Z_t), from the last step to the first, in place of dH."""
-        slope = self.activation.dphi(S[1:], buffers.block("slope", *dS.shape))  # φ′(Z_t) of all t in one pass
-        if dS_T is not None:
-            np.add(dS[-1], dS_T, out=dS[-1])
-        later, *dZ = reversed(buffers.steps(dS))
-        slope_T, *slopes = reversed(buffers.steps(slope))
-        R, add, multiply = buffers.block("R", *later.shape), np.add, np.multiply
-        times_W_T = product_with(W_hh.T, R, buffers)
-        multiply(later, slope_T, later)
-        for dZ_t, slope_t, gain in zip(dZ, slopes, gains[:0:-1].tolist(), strict=True):
-            if gain:
-                times_W_T(later, R)  # dZ_{t+1} W_hhᵀ
-                if gain != 1:
-                    multiply(R, gain, R)
-                add(dZ_t, R, dZ_t)
-            later = multiply(dZ_t, slope_t, dZ_t)
-        return dS, dS, None
+    def pull(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, direct: Array) -> None:
+        """dZ_t = dH_t ⊙ K."""
+        multiply(dS, K, dZ)
 
-    def backward_one_lag(
-        self, dS: Array, Z: Array, W_hh: Array, S: Array, buffers: Buffers
-    ) -> tuple[Array, Array, None]:
-        """dZ_t = dH_t ⊙ φ′(Z_t) for all t, in place of dH."""
-        dS *= self.activation.dphi(S[1:], np.empty_like(dS))
-        return dS, dS, None
-
-    def saturated(self, S: Array) -> float:
-        """The share of units and steps where φ′ is below a tenth of its largest value."""
-        H = np.array(S)
-        slope = self.activation.dphi(H, np.empty_like(H))
+    def saturated(self, Z: Array, S: Array) -> float:
+        """Where φ′ is below a tenth of its largest value."""
+        slope = self.activation.dphi(S, np.empty_like(S))
         return float((slope < 0.1 * self.activation.steepest).mean())

@@ -1,0 +1,53 @@
+"""Who computes the loss and gradient of a batch: this process, or several.
+
+A batch is a fixed number of shards, each some of its sequences: a property of the settings, not of the machine. Every
+shard's gradient is the same whoever computes it, and they are added in a fixed order (engine/addition.py). So the bits
+of a run do not depend on the number of processes, which may change while it trains.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy.typing as npt
+
+from charrnn.engine.batch import Batch, StepResult
+from charrnn.network.parameters import Architecture, Parameters
+
+
+class Engine(Protocol):
+    """What a trainer needs. The engine owns the memory of the weights, where all who compute with them read them."""
+
+    parameters: Parameters
+    gradient: Parameters
+
+    @property
+    def shards(self) -> int:
+        """Parts of a batch."""
+
+    @property
+    def workers(self) -> int:
+        """Processes that compute, this one included."""
+
+    def loss_and_gradient(self, batch: Batch) -> StepResult:
+        """The mean loss of the batch, and the state to go on from; ∂L/∂θ is left in `gradient`."""
+
+    def memory_bytes(self) -> int:
+        """Bytes held for weights, gradients, the ids of a batch and all buffers, in all processes."""
+
+    def close(self) -> None:
+        """Ends what the engine has started."""
+
+
+def make(architecture: Architecture, dtype: npt.DTypeLike, shards: int, workers: int = 1) -> Engine:
+    """An engine on this machine, with as many worker processes as help.
+
+    A cell that a script has defined in itself is known to this process alone, and trained by it alone.
+    """
+    from charrnn.engine.local import LocalEngine
+    from charrnn.engine.workers import WorkerEngine
+
+    workers = 1 if type(architecture.made_cell).__module__ == "__main__" else min(workers, shards)
+    return (
+        LocalEngine(architecture, dtype, shards) if workers == 1 else WorkerEngine(architecture, dtype, shards, workers)
+    )

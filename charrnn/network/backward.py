@@ -1,0 +1,220 @@
+"""Backpropagation through a stack of layers: one pass where all errors meet the same gains, lag by lag where not.
+
+Both begin with ∂L/∂H of the top layer and go down, layer by layer; both end in the same products over all T·n rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charrnn.network import layer as layers
+from charrnn.network import one_hot
+from charrnn.network.buffers import Array, Buffers, Steps
+from charrnn.network.cells import Cell
+from charrnn.network.layer import Errors
+from charrnn.network.parameters import Parameters
+from charrnn.network.tape import Tape, handed_up, through_dropout
+from charrnn.network.truncation import WHOLE
+
+State = list[Array]
+
+
+def error(scratch: Buffers, i: int, T: int, n: int, h: int) -> Steps:
+    """The buffer for ∂L/∂H (T, n, h) of layer i. Its own dZ may be written over it, so the layer below has another."""
+    return scratch.kept(("dH", i, T, n, h), lambda: scratch.steps(f"dH{i % 2}", T, n, h))
+
+
+def in_one_pass(
+    cell: Cell,
+    parameters: Parameters,
+    tape: Tape,
+    dH: Steps,
+    crossings: list[float | Array],
+    dS_T: State | None,
+    gradient: Parameters,
+    scratch: Buffers,
+    add: bool,
+    hand_back: bool,
+) -> State:
+    """Through one segment, from the top layer down; returns ∂L/∂S_0 of each layer if it is to `hand_back`.
+
+    dH (T, n, h_L) is ∂L/∂H of the top layer, `crossings` the gains of the steps, `dS_T` (n, states·h_l) what the
+    segment after this one hands back. The gradient is added to what is there if `add`.
+    """
+    hidden = parameters.architecture.hidden
+    T, n = tape.ids.shape
+    handed: State = []
+    for i in reversed(range(len(hidden))):
+        W, of_layer = parameters.layer(i + 1), tape.layers[i]
+        errors = _errors(cell, dH, i, scratch)
+        if dS_T is not None:
+            errors.dS.array[-1] += dS_T[i]
+        cell.slopes(W, of_layer.Z.array, of_layer.R.array, of_layer.before, of_layer.after, errors.K.array)
+        layers.backward(cell, W, errors, crossings, scratch)
+        if hand_back:
+            handed.insert(0, layers.handed_back(cell, W, errors.dR.array[0], errors.direct.array[0]))
+        add_gradient(cell, parameters, tape, i, errors, gradient, scratch, add)
+        if i > 0:
+            dH = error(scratch, i - 1, T, n, hidden[i - 1])
+            errors.dZ.rows.dot(W["W_x"].T, dH.rows)
+            through_dropout(dH, tape.masks[i - 1])
+    return handed
+
+
+def by_lag(
+    cell: Cell,
+    parameters: Parameters,
+    tape: Tape,
+    dH: Steps,
+    crossings: list[float | Array],
+    lags: int,
+    gradient: Parameters,
+    scratch: Buffers,
+) -> tuple[State, Array]:
+    """Every loss's own last `lags` steps: errors carried by lag k, all steps t at once.
+
+    E_k⁽ˡ⁾[t] = dZ_k⁽ˡ⁺¹⁾[t] W_xᵀ + gains[t+1] (dR_{k-1}⁽ˡ⁾[t+1] W_hhᵀ and what the cell carries); dZ_k = pull(E_k), and
+    dZ = Σ_k dZ_k. Returns ∂L/∂S_0 of each layer, and the norms ‖dZ_k⁽ˡ⁾‖ (lags, L): how much of the error is left k
+    steps back.
+    """
+    hidden = parameters.architecture.hidden
+    T, n = tape.ids.shape
+    norms = np.zeros((lags, len(hidden)))
+    each = [_errors_of_lag(cell, i, T, n, h, scratch) for i, h in enumerate(hidden)]  # of the lag at hand
+    total = [_errors_of_lag(cell, i, T, n, h, scratch, "sum ") for i, h in enumerate(hidden)]  # over all lags
+    for i, (E, of_layer) in enumerate(zip(each, tape.layers, strict=True)):
+        before, after = of_layer.before, of_layer.after
+        cell.slopes(parameters.layer(i + 1), of_layer.Z.array, of_layer.R.array, before, after, E.K.array)
+    for k in range(min(lags, T)):
+        for i in reversed(range(len(hidden))):
+            W, E, sums = parameters.layer(i + 1), each[i], total[i]
+            E_k = E.dS.array
+            if k == 0:
+                E_k.fill(0)
+            else:
+                _handed_to_the_step_before(cell, W["W_hh"], E, crossings, scratch)
+            if k == 0 or i < len(hidden) - 1:
+                E_k[:, :, : hidden[i]] += dH.array
+            cell.pull(W, E_k, E.K.array, E.dZ.array, E.dR.array, E.direct.array)
+            norms[k, i] = np.linalg.norm(E.dZ.array)
+            pairs = [(sums.dS, E.dS), (sums.dZ, E.dZ), (sums.direct, E.direct)]
+            for whole, part in pairs if cell.one_error else [*pairs, (sums.dR, E.dR)]:
+                if k == 0:
+                    np.copyto(whole.array, part.array)
+                else:
+                    np.add(whole.array, part.array, out=whole.array)
+            if i > 0:
+                dH = error(scratch, i - 1, T, n, hidden[i - 1])
+                E.dZ.rows.dot(W["W_x"].T, dH.rows)
+                through_dropout(dH, tape.masks[i - 1])
+    handed = []
+    for i, sums in enumerate(total):
+        W = parameters.layer(i + 1)
+        handed.append(layers.handed_back(cell, W, sums.dR.array[0], sums.direct.array[0]))
+        add_gradient(cell, parameters, tape, i, sums, gradient, scratch, add=False)
+    return handed, norms
+
+
+def _handed_to_the_step_before(
+    cell: Cell, W_hh: Array, E: Errors, crossings: list[float | Array], scratch: Buffers
+) -> None:
+    """dS[t], from what step t+1 hands back: at H dR[t+1] W_hhᵀ, and `direct` at the states that the cell carries."""
+    (T, n, _), h = E.dS.array.shape, len(W_hh)
+    back = scratch.kept(("back", T, n, h), lambda: scratch.steps("back of all", T, n, h))
+    E.dR.rows.dot(W_hh.T, back.rows)
+    for t, gain in enumerate(crossings):
+        if gain is not WHOLE:
+            back.array[t] *= gain
+            E.direct.array[t] *= gain
+    E.dS.array.fill(0)
+    E.dS.array[:-1, :, :h] = back.array[1:]
+    if cell.carries:
+        first, last = (h * k for k in cell.carries)
+        E.dS.array[:-1, :, first:last] += E.direct.array[1:]
+
+
+def _errors(cell: Cell, dH: Steps, i: int, scratch: Buffers) -> Errors:
+    """The arrays of the errors of layer i, with dH (T, n, h) in the first columns of dS, and zeros in the others.
+
+    The layers share them, but for dH; dS is dH itself, unless the cell has more states than H.
+    """
+    T, n, h = dH.array.shape
+
+    def make() -> Errors:
+        dS = dH if cell.states == 1 else scratch.steps("dS", T, n, cell.states * h)
+        dZ = dS if cell.in_place else scratch.steps("dZ", T, n, cell.gates * h)
+        dR = dZ if cell.one_error else scratch.steps("dR", T, n, cell.gates * h)
+        K = scratch.steps("K", T, n, cell.slopes_per_unit * h)
+        return Errors(dS, K, dZ, dR, scratch.steps("direct", T, n, _carried(cell) * h), h, cell.carries)
+
+    errors = scratch.kept(("errors", i, T, n), make)
+    if cell.states > 1:
+        errors.dS.array[:, :, :h] = dH.array
+        errors.dS.array[:, :, h:] = 0
+    return errors
+
+
+def _errors_of_lag(cell: Cell, i: int, T: int, n: int, h: int, scratch: Buffers, name: str = "") -> Errors:
+    """The arrays of the errors of layer i, its own, for one lag or for a sum over lags."""
+
+    def steps(what: str, per_unit: int) -> Steps:
+        return scratch.steps(f"{name}{what}{i}", T, n, per_unit * h)
+
+    def make() -> Errors:
+        dZ = steps("dZ", cell.gates)
+        dR = dZ if cell.one_error else steps("dR", cell.gates)
+        K = scratch.steps(f"K{i}", T, n, cell.slopes_per_unit * h)
+        return Errors(steps("dS", cell.states), K, dZ, dR, steps("direct", _carried(cell)), h, cell.carries)
+
+    return scratch.kept(("errors of lag", name, i, T, n), make)
+
+
+def _carried(cell: Cell) -> int:
+    first, last = cell.carries or (0, 0)
+    return last - first
+
+
+def add_gradient(
+    cell: Cell,
+    parameters: Parameters,
+    tape: Tape,
+    i: int,
+    errors: Errors,
+    gradient: Parameters,
+    scratch: Buffers,
+    add: bool,
+) -> None:
+    """dW_x = Xᵀ dZ, dW_hh = H_{t-1}ᵀ dR, db = Σ dZ, over all T·n rows, and the cell's own; added up if `add`.
+
+    A one-hot X of many symbols is not made; rows of dZ are added up by symbol.
+    """
+    T, n = tape.ids.shape
+    dW = gradient.layer(i + 1)
+    d, h = len(dW["W_x"]), len(dW["W_hh"])
+    dZ = errors.dZ.rows
+    if i > 0:
+        add_product(handed_up(tape, i - 1, h=d, scratch=scratch), dZ, dW["W_x"], add, scratch)
+    elif writes_W_x(i, d):
+        X = scratch.block("X", T * n, d)
+        one_hot.fill(tape.ids.ravel(), X)
+        add_product(X, dZ, dW["W_x"], add, scratch)
+    else:
+        one_hot.add_transpose_times(tape.ids.ravel(), dZ, dW["W_x"], scratch.block("by id", *dZ.shape))
+    add_product(tape.layers[i].S.rows[:-n, :h], errors.dR.rows, dW["W_hh"], add, scratch)
+    dW["b"][...] += scratch.ones(T * n).dot(dZ)
+    cell.own_gradients(parameters.layer(i + 1), errors.dS.array, errors.K.array, errors.dZ.array, errors.dR.array, dW)
+
+
+def writes_W_x(i: int, d: int) -> bool:
+    """Whether dW_x of layer i, with d inputs, is a product; if not, it is added up by symbol."""
+    return i > 0 or d <= one_hot.DENSE
+
+
+def add_product(A: Array, B: Array, dW: Array, add: bool, scratch: Buffers) -> None:
+    """dW = Aᵀ B, or dW += Aᵀ B."""
+    if add:
+        product = scratch.block("dW", *dW.shape)
+        A.T.dot(B, product)
+        np.add(dW, product, out=dW)
+    else:
+        A.T.dot(B, dW)

@@ -1,0 +1,89 @@
+"""What a cell must keep to be registered: names, shapes, and a `pull` that is the derivative of its `step`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from charrnn.network.buffers import Array
+from charrnn.network.cells import Cell, Weights
+
+D, H, N = 4, 3, 2  # inputs, units and sequences of the network that is tried
+
+
+def check(name: str, make: Callable[[str], Cell]) -> None:
+    """TypeError or ValueError that names the cell, and what it breaks. Takes a few milliseconds."""
+    cell = make("tanh")
+    if not isinstance(cell, Cell):
+        raise TypeError(f"cell {name}: must be a charrnn.network.cells.Cell, is {type(cell).__name__}")
+    shapes = cell.shapes(D, H)
+    for key, shape in (("W_x", (D, cell.gates * H)), ("W_hh", (H, cell.gates * H)), ("b", (cell.gates * H,))):
+        if shapes.get(key) != shape:
+            raise ValueError(f"cell {name}: shapes({D}, {H}) must give {key} {shape}, gives {shapes.get(key)}")
+    if cell.in_place and (not cell.one_error or cell.gates != cell.states):
+        raise ValueError(f"cell {name}: in_place needs one_error, and as many gates as states")
+    if cell.carries is not None and not 0 <= cell.carries[0] < cell.carries[1] <= cell.states:
+        raise ValueError(f"cell {name}: carries {cell.carries} are not among its {cell.states} states")
+    rng = np.random.default_rng(0)
+    W = {key: 0.5 * rng.standard_normal(shape) for key, shape in shapes.items()}
+    if not isinstance(cell.begin(W, N), np.ndarray) or cell.begin(W, N).shape != (N, cell.states * H):
+        raise ValueError(f"cell {name}: begin must give an array {(N, cell.states * H)}")
+    Z, R = rng.standard_normal((2, N, cell.gates * H))
+    S, dS = rng.standard_normal((2, N, cell.states * H))
+    _check_derivatives(name, cell, W, Z, R, S, dS)
+
+
+def _check_derivatives(name: str, cell: Cell, W: Weights, Z: Array, R: Array, S: Array, dS: Array) -> None:
+    """Complex-step derivatives of Σ dS ⊙ step(Z, R, S) against dZ, dR, direct and the gradients of own parameters."""
+
+    def objective(W: Weights, Z: Array, R: Array, S: Array) -> complex:
+        out = np.empty(S.shape, complex)
+        cell.step(W, Z.astype(complex), R.astype(complex), S.astype(complex), out)
+        return complex((dS * out).sum())
+
+    def slope(x: Array, evaluate: Callable[[Array], complex]) -> Array:
+        exact = np.empty(x.shape)
+        for i in np.ndindex(x.shape):
+            moved = x.astype(complex)
+            moved[i] += 1e-30j
+            exact[i] = evaluate(moved).imag / 1e-30
+        return exact
+
+    def moved_by_name(key: str, moved: Array) -> complex:
+        """The objective of a step, and of the state that a text begins with, where one parameter is moved."""
+        others = {**W, key: moved}
+        return objective(others, Z, R, S) + complex((dS * cell.begin(others, N)).sum())
+
+    first, last = cell.carries or (0, 0)
+    h = S.shape[1] // cell.states
+    after, K = np.empty(S.shape), np.empty((N, cell.slopes_per_unit * h))
+    left_Z, left_R, kept_S = Z.copy(), R.copy(), S.copy()
+    cell.step(W, left_Z, left_R, S, after)
+    if (kept_S != S).any():
+        raise ValueError(f"cell {name}: step overwrites S_(t-1)")
+    cell.slopes(W, left_Z, left_R, S, after, K)
+    dZ, dR = np.empty(Z.shape), np.empty(R.shape)
+    direct = np.empty((N, (last - first) * h))
+    errors = dS.copy()
+    cell.pull(W, errors, K, dZ, dZ if cell.one_error else dR, direct)
+    carried = np.zeros(S.shape)
+    carried[:, first * h : last * h] = direct
+    own = {key: np.zeros(W[key].shape) for key in W}
+    cell.own_gradients(W, dS, K, dZ, dZ if cell.one_error else dR, own)
+    begun = {key: np.zeros(W[key].shape) for key in W}
+    cell.begin_gradient(W, dS, begun)
+    pairs = {
+        "dZ": (dZ, slope(Z, lambda Z: objective(W, Z, R, S))),
+        "dR": (dZ if cell.one_error else dR, slope(R, lambda R: objective(W, Z, R, S))),
+        "what it carries": (carried, slope(S, lambda S: objective(W, Z, R, S))),
+    }
+    for key in W:
+        if key not in ("W_x", "W_hh", "b"):
+            exact = slope(W[key], partial(moved_by_name, key))
+            pairs[f"the gradient of {key}"] = own[key] + begun[key], exact
+    for what, (ours, exact) in pairs.items():
+        error = np.abs(ours - exact).max() / max(np.abs(exact).max(), 1e-3)
+        if not error < 1e-10:
+            raise ValueError(f"cell {name}: {what} differs from the derivative of step by {error:.1e} of its size")

@@ -1,0 +1,95 @@
+"""One recurrent layer: the loop over time, forward and backward, around what its cell says of a single step.
+
+The layer multiplies by W_hh; the cell does the rest. Both loops run over views that were made once, since with small
+networks every call and every view costs as much as the mathematics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy import add, multiply
+
+from charrnn.network.buffers import Array, Buffers, Steps
+from charrnn.network.cells import Cell, Weights
+from charrnn.network.products import product_with
+from charrnn.network.tape import LayerTape
+from charrnn.network.truncation import CUT, WHOLE
+
+
+@dataclass
+class Errors:
+    """The errors of all steps of a layer, and the derivatives K that carry them; T steps each."""
+
+    dS: Steps  # (T, n, states·h): at first what arrives from above, after the loop ∂L/∂S_t
+    K: Steps  # (T, n, slopes·h)
+    dZ: Steps  # (T, n, gates·h)
+    dR: Steps  # (T, n, gates·h); dZ itself if the cell has one error for both
+    direct: Steps  # (T, n, carried states·h), past W_hh to S_{t-1}; empty if the cell carries nothing
+    h: int
+    carries: tuple[int, int] | None  # as of the cell
+
+    @cached_property
+    def back(self) -> list[tuple[Array, Array, Array, Array, Array, Array, Array]]:
+        """For t = T … 1: dS_t, K_t, dZ_t, dR_t, direct_t, and where what is handed back arrives: dH_{t-1}, and the
+        carried columns of dS_{t-1}. (For t = 1 these two are not used.)"""
+        dS, dH = self.dS.each, self.dS.columns(0, self.h)
+        carried = self.dS.columns(*(self.h * k for k in self.carries)) if self.carries else dH
+        before = [[steps[0], *steps[:-1]] for steps in (dH, carried)]
+        return list(zip(dS, self.K.each, self.dZ.each, self.dR.each, self.direct.each, *before, strict=True))[::-1]
+
+
+def forward(cell: Cell, W: Weights, tape: LayerTape, buffers: Buffers) -> None:
+    """S_t from Z_t = X_t W_x + b, R_t = H_{t-1} W_hh and S_{t-1}, for t = 1 … T."""
+    step = cell.step
+    product = product_with(W["W_hh"], rows(tape.S.array.shape[1]), buffers)
+    times_W = product.times
+    for (H_before, Z_t, R_t, before, after), R_view in zip(tape.each, tape.R_viewed_by(product), strict=True):
+        times_W(H_before, R_view)
+        step(W, Z_t, R_t, before, after)
+
+
+def backward(cell: Cell, W: Weights, errors: Errors, gains: Sequence[float | Array], buffers: Buffers) -> None:
+    """dZ_t and dR_t of all steps, from the last to the first.
+
+    dS_t is the error that arrives from above, plus gains[t+1] times what step t+1 hands back: dR_{t+1} W_hhᵀ at H_t,
+    and `direct` at the states that the cell carries. A gain is a number, or a column (n, 1) for n sequences.
+    """
+    pull, carries = cell.pull, cell.carries is not None
+    back = buffers.block("back", *errors.back[0][5].shape)
+    product = product_with(W["W_hh"].T, rows(errors.dS.array.shape[1]), buffers)
+    times_W_T, back_view = product.times, product.view(back)
+    *later, first = errors.back
+    for (dS_t, K_t, dZ_t, dR_t, direct, dH_before, carried_before), gain in zip(later, gains[:0:-1], strict=True):
+        pull(W, dS_t, K_t, dZ_t, dR_t, direct)
+        if gain is CUT:
+            continue
+        times_W_T(dR_t, back_view)
+        if gain is not WHOLE:
+            multiply(back, gain, back)
+        add(dH_before, back, dH_before)
+        if carries:
+            if gain is not WHOLE:
+                multiply(direct, gain, direct)
+            add(carried_before, direct, carried_before)
+    pull(W, *first[:5])
+
+
+def rows(n: int) -> int | None:
+    """The rows of a step; None for one sequence alone, whose steps are vectors."""
+    return None if n == 1 else n
+
+
+def handed_back(cell: Cell, W: Weights, dR_1: Array, direct_1: Array) -> Array:
+    """What the first step hands to the state that came in, ∂L/∂S_0 (n, states·h): dR_1 W_hhᵀ and `direct`."""
+    W_hh = W["W_hh"]
+    h = len(W_hh)
+    dS_0 = np.zeros((len(dR_1), cell.states * h), dR_1.dtype)
+    dS_0[:, :h] = dR_1 @ W_hh.T
+    if cell.carries:
+        first, last = (h * k for k in cell.carries)
+        dS_0[:, first:last] += direct_1
+    return dS_0
