@@ -1,22 +1,165 @@
-"""A model: weights, vocabulary and settings in one object."""
+"""A model: weights, vocabulary and settings in one object. What `import charrnn` gives."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from charrnn.errors import CharrnnError, CheckpointError
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError
+from charrnn.inference.sampling import Choice, Sampler, until
+from charrnn.inference.scoring import Score, evaluate
+from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters, from_arrays
+from charrnn.network.stack import Stack, State
+from charrnn.network.truncation import Truncation, truncation
 from charrnn.storage import checkpoint as checkpoints
+from charrnn.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """∂L/∂θ by the weights' names, for the mean loss in nats per character, and the state after the last step."""
+
+    nats_per_char: float
+    weights: dict[str, Array]
+    state: State | None
 
 
 @dataclass
 class Model:
-    """A network with its vocabulary, and the settings that it was trained with."""
+    """A network with its vocabulary, and the settings that it was trained with (plain values; empty if unknown).
+
+    A state, which several methods take and give, is a list with an array (n, states·h) for each layer.
+    """
 
     parameters: Parameters
     symbols: str
     settings: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def architecture(self) -> Architecture:
+        """Sizes, cell and φ of the network."""
+        return self.parameters.architecture
+
+    def __repr__(self) -> str:
+        a = self.architecture
+        widths = ", ".join(map(str, a.hidden))
+        return f"<Model: {a.cell} {widths}, {a.symbols} symbols, {self.parameters.vector.size:,} parameters>"
+
+    def encode(self, text: str, unknown: str = "error", source: str = "text") -> Array:
+        """The ids (len(text),) of a text; a character outside the vocabulary is an `error` (CorpusError, which lists
+        it), or one to `skip` or `replace`."""
+        return Tokenizer(self.symbols).encode(text, unknown=unknown, source=source)
+
+    def stream(self, prompt: str = "", **options: Any) -> Characters:
+        """Characters without end, that go on from `prompt`, or from a line's beginning where there is none.
+
+        Options: each character is drawn from A^(1/`temperature`), of the `top_k` most probable ones (0: all) and the
+        fewest that have the mass `top_p`; `greedy` always takes the most probable one. The same `seed` gives the same
+        text. `state` is what was read before the prompt; `unknown` as of `encode`.
+        """
+        return Characters(self._sampler(prompt, **options), self.symbols)
+
+    def sample(self, length: int = 500, prompt: str = "", *, stop: str | None = None, **options: Any) -> str:
+        """`length` characters that go on from `prompt`, which is not part of them; or fewer, up to and with `stop`.
+
+        The options are those of `stream`.
+        """
+        return "".join(until(self.stream(prompt, **options), length, stop))
+
+    def samples(
+        self, count: int, length: int = 500, prompt: str = "", *, stop: str | None = None, **options: Any
+    ) -> list[str]:
+        """`count` samples side by side, many times faster than one after another."""
+        drawn = self._sampler(prompt, n=count, **options)
+        columns = np.array(list(islice(drawn, length)), dtype=np.intp).reshape(length, count)
+        return ["".join(until((self.symbols[i] for i in column), length, stop)) for column in columns.T]
+
+    def _sampler(
+        self,
+        prompt: str,
+        *,
+        n: int = 1,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        greedy: bool = False,
+        seed: int | None = None,
+        state: State | None = None,
+        unknown: str = "error",
+    ) -> Sampler:
+        if not prompt and state is None:
+            prompt = "\n" if "\n" in self.symbols else self.symbols[0]
+        ids = self.encode(prompt, unknown, "the prompt")
+        if not len(ids) and state is None:
+            raise ConfigError("the prompt: no character of it is known to the model; give at least one that is")
+        return Sampler(self.parameters, ids, seed, Choice(temperature, top_k, top_p, greedy), n, state)
+
+    def score(
+        self,
+        text: str,
+        *,
+        state: State | None = None,
+        unknown: str = "error",
+        streams: int = 1,
+        workers: int = 1,
+        progress: Callable[[int], object] | None = None,
+    ) -> Score:
+        """How well the model predicts a text: `log_probabilities` (len(text) − 1,) in nats, and their mean.
+
+        Every character but the first is predicted from those before it. With a `state`, that of a score before, the
+        text goes on from there, and its first character is predicted too. More `streams` are faster, and not quite
+        exact (`inference.scoring.evaluate`).
+        """
+        ids = self.encode(text, unknown)
+        return self.score_ids(ids, state=state, streams=streams, workers=workers, keep=True, progress=progress)
+
+    def score_ids(self, ids: Array, **options: Any) -> Score:
+        """As `score`, for ids (N,); options as of `inference.scoring.evaluate`. ValueError for ids out of range."""
+        ids = np.asarray(ids)
+        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
+            raise ValueError(f"ids must be integers (N,), are {ids.dtype} {ids.shape}")
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self.symbols):
+            raise ValueError(f"ids must be from 0 to {len(self.symbols) - 1}, are {ids.min()} to {ids.max()}")
+        return evaluate(self.parameters, ids, **options)
+
+    def gradient(
+        self,
+        text: str,
+        truncation: str | Truncation = "full",
+        tau: int | None = None,
+        *,
+        state: State | None = None,
+        unknown: str = "error",
+    ) -> Gradient:
+        """The gradient of the mean loss of a text, of which every character but the first is predicted.
+
+        `truncation` is a name in `TRUNCATIONS`, with its `tau`, or a truncation of your own. CorpusError for a text of
+        fewer than 2 characters.
+        """
+        ids = self.encode(text, unknown).astype(np.intp)
+        T = len(ids) - 1
+        if T < 1:
+            raise CorpusError(f"a text of length {len(ids)} has no loss; at least 2 characters are needed")
+        made = replace(truncation, seq_length=T) if isinstance(truncation, Truncation) else _made(truncation, T, tau)
+        window = made.window(0, T)
+        into = Parameters(self.architecture, self.parameters.vector.dtype)
+        steps = len(window.gains)
+        total, kept = Stack(self.architecture, into.vector.dtype).loss_and_gradient(
+            self.parameters, ids[:steps, None], ids[1 : steps + 1, None], state, window, into
+        )
+        return Gradient(total / steps, {name: into[name] for name in into}, kept)
+
+    def astype(self, dtype: npt.DTypeLike) -> Model:
+        """The same model with weights of another precision, float32 or float64."""
+        vector = self.parameters.vector.astype(dtype)
+        return replace(self, parameters=Parameters(self.architecture, dtype, vector))
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint, whole or not at all. StorageError if the system fails."""
@@ -24,10 +167,27 @@ class Model:
 
     def checkpoint(self) -> checkpoints.Checkpoint:
         """The model as plain data."""
-        architecture, weights = self.parameters.architecture, {name: self.parameters[name] for name in self.parameters}
-        return checkpoints.Checkpoint(
-            architecture.cell, architecture.hidden, architecture.activation, self.symbols, weights, self.settings
-        )
+        a, weights = self.architecture, {name: self.parameters[name] for name in self.parameters}
+        return checkpoints.Checkpoint(a.cell, a.hidden, a.activation, self.symbols, weights, self.settings)
+
+
+class Characters(Iterator[str]):
+    """Characters of one sample, as they are drawn."""
+
+    def __init__(self, sampler: Sampler, symbols: str) -> None:
+        self._sampler, self._symbols = sampler, symbols
+
+    def __next__(self) -> str:
+        return self._symbols[int(next(self._sampler)[0])]
+
+    @property
+    def state(self) -> State:
+        """The state after all characters so far, to go on from."""
+        return self._sampler.state
+
+
+def _made(name: str, T: int, tau: int | None) -> Truncation:
+    return truncation(name, T, tau=tau)
 
 
 def load(path: str | Path) -> Model:

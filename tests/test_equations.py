@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from charrnn.inference.equations import by_weight, equations, printed_2_1, random_case
+from charrnn.verify.equations import by_weight, equations, printed_2_1, random_case
 
 ERRATA = {("2.1", "(4)"), ("2.1", "(5)"), ("2.1", "(7)"), ("2.1", "(8)"), ("2.2", "(unnumbered)")}
 

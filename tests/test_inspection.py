@@ -6,10 +6,12 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from oracle import logits, zero_state
 
 from charrnn.errors import CorpusError
-from charrnn.inference.inspection import inspect, picture, svg
 from charrnn.network.parameters import Architecture, Parameters, initial
+from charrnn.report.lags import picture, svg
+from charrnn.verify.inspection import inspect
 
 IDS = np.random.default_rng(0).integers(0, 7, 4000)
 
@@ -17,10 +19,8 @@ IDS = np.random.default_rng(0).integers(0, 7, 4000)
 def network(gain: float, activation: str = "identity", hidden: tuple[int, ...] = (16,)) -> Parameters:
     parameters = initial(Architecture(7, hidden, activation), np.random.default_rng(0), np.float64)
     for layer in range(1, len(hidden) + 1):
-        W_x, W_hh, _ = parameters.layer(layer)
-        W_hh *= gain
-        if layer == 1:
-            W_x *= 0.01
+        parameters.layer(layer)["W_hh"][...] *= gain
+    parameters["W_xh1"][...] *= 0.01
     return parameters
 
 
@@ -35,24 +35,20 @@ def test_in_a_linear_network_the_error_grows_by_the_gain_of_an_orthogonal_matrix
 
 def test_error_norms_by_lag_are_those_of_each_loss_followed_back_alone() -> None:
     parameters, lags = network(1.0, "tanh", (5,)), 6
-    W_x, W_hh, b = parameters.layer(1)
-    W_ha, b_a = parameters.output()
-    steps = lags + 16
-    starts = np.linspace(0, len(IDS) - 1 - steps, 32).astype(int)
+    W_hh, W_ha = parameters["W_h1h1"], parameters["W_h1a"]
+    steps, streams = lags + 16, 32
+    starts = np.linspace(0, len(IDS) - 1 - steps, streams).astype(int)
+    ids = IDS[np.arange(steps + 1)[:, None] + starts]
+    O, trace = logits(parameters, ids[:-1], zero_state(parameters, streams))  # noqa: E741
+    H = [state[0] for state in trace]
     squares = np.zeros(lags + 1)
-    for start in starts:
-        H = [np.zeros(5)]
-        for i in IDS[start : start + steps]:
-            H.append(np.tanh(W_x[i] + H[-1] @ W_hh + b))
-        totals = np.zeros((lags + 1, steps, 5))
-        for t in range(lags, steps):
-            Z = H[t + 1] @ W_ha + b_a
-            error = (np.exp(Z) / np.exp(Z).sum() - np.eye(7)[IDS[start + t + 1]]) @ W_ha.T
-            for k in range(lags + 1):
-                error = error * (1 - H[t + 1 - k] ** 2)
-                totals[k, t - k] += error
-                error = error @ W_hh.T
-        squares += (totals**2).sum(axis=(1, 2))
+    for t in range(lags, steps):
+        A = np.exp(O[t]) / np.exp(O[t]).sum(axis=1, keepdims=True)
+        error = (A - np.eye(7)[ids[t + 1]]) @ W_ha.T
+        for k in range(lags + 1):
+            error = error * (1 - H[t - k] ** 2)
+            squares[k] += (error**2).sum()
+            error = error @ W_hh.T
     (report,) = inspect(parameters, IDS, lags)
     np.testing.assert_allclose(report.norms, np.sqrt(squares / squares[0]), rtol=1e-9)
 

@@ -1,80 +1,10 @@
-"""What a network's gradient sees: the vanishing and exploding gradient of a model on real text, measured.
-
-The error dZ_k of a loss k steps back (document §2.2; `Stack.backward_by_lag`) is followed lag by lag. Its norm,
-relative to that at lag 0, says how much of what was wrong about a character reaches k characters back.
-"""
+"""The gradient by lag of a model's layers, for a terminal and as SVG."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from charrnn.errors import CorpusError
-from charrnn.network.buffers import Array
-from charrnn.network.cells import CELLS
-from charrnn.network.parameters import Parameters
-from charrnn.network.stack import Stack, zero_state
-
-LOSSES = 16  # steps whose losses are followed back
-STREAMS = 32  # places of the text that are looked at, side by side
-SEEN = 0.01  # the gradient's memory ends where its norm falls below this share of that at lag 0
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """One recurrent layer.
-
-    spectral_radius: largest |eigenvalue| of W_hh, which governs growth over very many steps.
-    largest_singular_value: of W_hh, which bounds growth in one step.
-    saturated: share of units and steps where φ′ is below a tenth of its largest value.
-    norms: ‖dZ_k‖ / ‖dZ_0‖ for k = 0 … K.
-    memory: the first lag whose norm is below `SEEN`; None if there is none up to K.
-    """
-
-    layer: int
-    units: int
-    spectral_radius: float
-    largest_singular_value: float
-    saturated: float
-    norms: list[float]
-    memory: int | None
-
-
-def inspect(parameters: Parameters, ids: Array, lags: int = 100) -> list[LayerReport]:
-    """Reports of all layers, from the lowest, on the text (N,). CorpusError if it is too short for `lags`."""
-    steps = lags + LOSSES
-    pairs = len(ids) - 1
-    if pairs < steps:
-        raise CorpusError(f"the text has {len(ids):,} characters, and {lags} lags need {steps + 1}; lower --lags")
-    architecture = parameters.architecture
-    double = Parameters(architecture, np.float64, parameters.vector.astype(np.float64))
-    n = min(STREAMS, pairs // steps)
-    starts = np.linspace(0, pairs - steps, n).astype(int)
-    index = np.arange(steps)[:, None] + starts
-    inputs, targets = (ids[index + k].astype(np.intp) for k in (0, 1))
-    stack = Stack(architecture, np.float64)
-    tape = stack.forward(double, inputs, zero_state(double, n))
-    norms = stack.error_norms_by_lag(double, tape, targets[lags:], lags + 1)
-    reports = []
-    cell = CELLS[architecture.cell](architecture.activation)
-    for i, h in enumerate(architecture.hidden):
-        _, W_hh, _ = double.layer(i + 1)
-        relative = norms[:, i] / (norms[0, i] or 1.0)
-        below = np.flatnonzero(relative < SEEN)
-        reports.append(
-            LayerReport(
-                layer=i + 1,
-                units=h,
-                spectral_radius=float(np.abs(np.linalg.eigvals(W_hh[:, :h])).max()),
-                largest_singular_value=float(np.linalg.norm(W_hh[:, :h], 2)),
-                saturated=cell.saturated(tape.S[i][1:]),
-                norms=[float(x) for x in relative],
-                memory=int(below[0]) if below.size else None,
-            )
-        )
-    return reports
-
+from charrnn.verify.inspection import SEEN, LayerReport
 
 # One scale for every picture, so that networks can be compared by eye: 10⁻⁴ … 10⁴, 1 in the middle.
 DECADES = 4

@@ -7,14 +7,14 @@ That objective is evaluated here one step at a time, with the states of an undis
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, State
-from charrnn.network.truncation import Policy, Truncation
+from charrnn.network.truncation import Full, Random, Truncation, Window
 
 COMPLEX, CENTRAL, ENUMERATION = "complex-step", "central", "enumeration"
 TOLERANCE = {COMPLEX: 1e-10, CENTRAL: 1e-6, ENUMERATION: 1e-10}
@@ -44,7 +44,7 @@ class Problem:
     parameters: Parameters
     ids: Array
     targets: Array
-    H_0: State
+    H_0: State | None  # None where the text begins
 
     @property
     def T(self) -> int:
@@ -53,15 +53,21 @@ class Problem:
 
 
 def small_problem(
-    hidden: tuple[int, ...] = (5, 4), activation: str = "tanh", T: int = 8, n: int = 3, d: int = 6, seed: int = 0
+    hidden: tuple[int, ...] = (5, 4),
+    activation: str = "tanh",
+    T: int = 8,
+    n: int = 3,
+    d: int = 6,
+    seed: int = 0,
+    cell: str = "rnn",
 ) -> Problem:
     """A small random network in float64 with a random batch."""
     rng = np.random.default_rng(seed)
-    parameters = Parameters(Architecture(d, hidden, activation), np.float64)
+    parameters = Parameters(Architecture(d, hidden, activation, cell), np.float64)
     # Small enough that the widest layer does not saturate.
     parameters.vector[:] = rng.standard_normal(parameters.vector.size) * min(0.4, 1 / max(hidden) ** 0.5)
     ids, targets = rng.integers(0, d, (2, T, n))
-    return Problem(parameters, ids, targets, [0.3 * rng.standard_normal((n, h)) for h in hidden])
+    return Problem(parameters, ids, targets, _random_state(parameters.architecture, n, rng))
 
 
 def problem_of(parameters: Parameters, T: int = 8, n: int = 3, seed: int = 0) -> Problem:
@@ -69,25 +75,32 @@ def problem_of(parameters: Parameters, T: int = 8, n: int = 3, seed: int = 0) ->
     rng = np.random.default_rng(seed)
     double = Parameters(parameters.architecture, np.float64, parameters.vector.astype(np.float64))
     ids, targets = rng.integers(0, parameters.architecture.symbols, (2, T, n))
-    state = [0.3 * rng.standard_normal((n, h)) for h in parameters.architecture.hidden]
-    return Problem(double, ids, targets, state)
+    return Problem(double, ids, targets, _random_state(parameters.architecture, n, rng))
 
 
-def gradcheck(problem: Problem, policy: Policy, seed: int = 0) -> Iterator[Check]:
+def _random_state(architecture: Architecture, n: int, rng: np.random.Generator) -> State | None:
+    """A state that came in, so that the first step's H_{t-1} counts; None for a cell that learns its beginning."""
+    cell = architecture.made_cell
+    if cell.learns_begin:
+        return None
+    return [0.3 * rng.standard_normal((n, cell.states * h)) for h in architecture.hidden]
+
+
+def gradcheck(problem: Problem, truncation: Truncation, seed: int = 0) -> Iterator[Check]:
     """Checks every parameter by complex-step (h = 1e-30) and central (h = 1e-6) differences.
 
     With random truncation also the mean over all cut patterns, weighted by their probability, against full.
     """
-    T = problem.T
-    truncation = _window(policy, T, seed)
-    analytical = _gradient(problem, truncation)
-    objective = _objective(problem, truncation)
+    window = _window(truncation, problem.T, seed)
+    analytical = _gradient(problem, window)
+    objective = _objective(problem, window)
     parameters = problem.parameters
+    name, tau = type(truncation).__name__.lower(), getattr(truncation, "tau", problem.T)
     rng = np.random.default_rng(seed)
     for method, derivative in ((COMPLEX, _complex_step), (CENTRAL, _central)):
         start = 0
-        for name in parameters:
-            size = parameters[name].size
+        for parameter in parameters:
+            size = parameters[parameter].size
             part = analytical[start : start + size]
             scale = np.abs(part).max() or 1.0
             error = 0.0
@@ -101,92 +114,85 @@ def gradcheck(problem: Problem, policy: Policy, seed: int = 0) -> Iterator[Check
                 direction[start : start + size] = rng.standard_normal(size) / np.sqrt(size)
                 along = float(direction @ analytical)
                 error = max(error, abs(derivative(objective, parameters.vector, direction) - along) / scale)
-            yield Check(name, policy.name, policy.tau or T, method, float(error))
+            yield Check(parameter, name, tau, method, float(error))
             start += size
-    if policy.name == "random":
-        yield from _expectation(problem, policy)
+    if isinstance(truncation, Random):
+        yield from _expectation(problem, truncation)
 
 
-def _window(policy: Policy, T: int, seed: int) -> Truncation:
-    """The policy's window over all T steps; for random one draw of cuts, without the end at a cut."""
-    if policy.name != "random":
-        return Policy(policy.name, T, policy.tau).window(0, T, ())
-    cuts = np.random.default_rng(seed).random(T - 1) < policy.cut_probability(1)
-    return _pattern(policy, cuts)[0]
+def _window(truncation: Truncation, T: int, seed: int) -> Window:
+    """The window over all T steps; of a random truncation one draw of cuts, without the end at a cut."""
+    if not isinstance(truncation, Random):
+        return replace(truncation, seq_length=T).window(0, T, (seed,))
+    cuts = np.random.default_rng(seed).random(T - 1) < truncation.cut_probability(1)
+    return Window(truncation.pattern(cuts)[0], 0, T)
 
 
-def _pattern(policy: Policy, cuts: Array) -> tuple[Truncation, float]:
-    """The truncation with a cut after step t where cuts[t], and its probability."""
-    gains, probability, since = [0.0], 1.0, 1
-    for cut in cuts:
-        c = policy.cut_probability(since)
-        probability *= c if cut else 1 - c
-        gains.append(0.0 if cut else 1 / (1 - c))
-        since = 1 if cut else since + 1
-    return Truncation(np.array(gains), 0, len(gains)), probability
-
-
-def _expectation(problem: Problem, policy: Policy) -> Iterator[Check]:
+def _expectation(problem: Problem, truncation: Random) -> Iterator[Check]:
     T = problem.T
     mean = np.zeros(problem.parameters.vector.size)
     for bits in range(2 ** (T - 1)):
         cuts = (bits >> np.arange(T - 1)) & 1 == 1
-        if policy.tau == 1 and not cuts.all():
+        if truncation.tau == 1 and not cuts.all():
             continue  # mean length 1 cuts everywhere
-        truncation, probability = _pattern(policy, cuts)
-        mean += probability * _gradient(problem, truncation)
-    full = _gradient(problem, Policy("full", T).window(0, T, ()))
+        gains, probability = truncation.pattern(cuts)
+        mean += probability * _gradient(problem, Window(gains, 0, T))
+    full = _gradient(problem, Full(T).window(0, T))
     means, fulls = (Parameters(problem.parameters.architecture, np.float64, v) for v in (mean, full))
     for name in fulls:
-        scale = np.abs(fulls[name]).max() or 1.0
-        error = float(np.abs(means[name] - fulls[name]).max() / scale)
-        yield Check(name, policy.name, policy.tau or T, ENUMERATION, error)
+        error = np.abs(means[name] - fulls[name]).max() / (np.abs(fulls[name]).max() or 1.0)
+        yield Check(name, "random", truncation.tau, ENUMERATION, float(error))
 
 
-def _gradient(problem: Problem, truncation: Truncation) -> Array:
-    """The program's gradient, flat."""
-    gradient = Parameters(problem.parameters.architecture, np.float64)
-    Stack(problem.parameters.architecture, np.float64).loss_and_gradient(
-        problem.parameters, problem.ids, problem.targets, problem.H_0, truncation, gradient
+def _gradient(problem: Problem, window: Window) -> Array:
+    architecture = problem.parameters.architecture
+    gradient = Parameters(architecture, np.float64)
+    Stack(architecture, np.float64).loss_and_gradient(
+        problem.parameters, problem.ids, problem.targets, problem.H_0, window, gradient
     )
     return gradient.vector
 
 
-def _objective(problem: Problem, truncation: Truncation) -> Callable[[Array], complex]:
+def _objective(problem: Problem, window: Window) -> Callable[[Array], complex]:
     """The mean loss as a function of the flat weights, with the states at the cuts held constant."""
-    architecture, T, n = problem.parameters.architecture, problem.T, problem.ids.shape[1]
+    architecture, (T, n) = problem.parameters.architecture, problem.ids.shape
     stacks = {kind: Stack(architecture, kind) for kind in (float, complex)}
-    reference = [problem.H_0]
+    before = problem.H_0 or stacks[float].begin(problem.parameters, n)
+    reference = [before]  # the states of an undisturbed run
     for t in range(T):
         tape = stacks[float].forward(problem.parameters, problem.ids[t : t + 1], reference[-1])
         reference.append(tape.state(1))
 
+    def state_at(t: int, parameters: Parameters, stack: Stack) -> State:
+        """The state before step t as a constant; but what a text begins with follows from the weights."""
+        if t == 0 and problem.H_0 is None:
+            return stack.begin(parameters, n)
+        return [S.astype(parameters.vector.dtype) for S in reference[t]]
+
     def by_gains(parameters: Parameters, stack: Stack) -> complex:
-        state, total = [H.astype(parameters.vector.dtype) for H in problem.H_0], 0j
+        state, total = state_at(0, parameters, stack), 0j
         for t in range(T):
-            gain = truncation.gains[t]
+            gain = window.gains[t]
             if t > 0 and gain != 1:  # the value stays, its derivative is scaled
-                state = [H_0 + gain * (H - H_0) for H, H_0 in zip(state, reference[t], strict=True)]
+                state = [S_0 + gain * (S - S_0) for S, S_0 in zip(state, reference[t], strict=True)]
             tape = stack.forward(parameters, problem.ids[t : t + 1], state)
             total += complex(stack.losses(parameters, tape, problem.targets[t : t + 1]).sum())
             state = tape.state(1)
         return complex(total / (n * T))
 
-    def by_lags(parameters: Parameters, stack: Stack) -> complex:
-        assert truncation.lags is not None
+    def by_lags(parameters: Parameters, stack: Stack, lags: int) -> complex:
         total = 0j
         for t in range(T):
-            start = max(t - truncation.lags + 1, 0)
-            state = [H.astype(parameters.vector.dtype) for H in reference[start]]
-            tape = stack.forward(parameters, problem.ids[start : t + 1], state)
+            start = max(t - lags + 1, 0)
+            tape = stack.forward(parameters, problem.ids[start : t + 1], state_at(start, parameters, stack))
             losses = stack.losses(parameters, tape, problem.targets[start : t + 1])
             total += complex(losses[-1].sum())
         return complex(total / (n * T))
 
     def objective(vector: Array) -> complex:
-        kind = complex if np.iscomplexobj(vector) else float
-        evaluate = by_gains if truncation.lags is None else by_lags
-        return evaluate(Parameters(architecture, vector.dtype, vector), stacks[kind])
+        stack = stacks[complex if np.iscomplexobj(vector) else float]
+        parameters = Parameters(architecture, vector.dtype, vector)
+        return by_gains(parameters, stack) if window.lags is None else by_lags(parameters, stack, window.lags)
 
     return objective
 

@@ -15,10 +15,11 @@ from functools import partial
 import numpy as np
 
 from charrnn.network.buffers import Array
+from charrnn.network.cells import Weights
 from charrnn.network.cells.rnn import RNN
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack
-from charrnn.network.truncation import Truncation
+from charrnn.network.truncation import Window
 
 n, d, h1, h2, T = 2, 5, 4, 3, 2  # all widths differ, so that shapes that do not fit show themselves
 Form = Callable[[], Array]
@@ -93,32 +94,36 @@ def by_Z(case: Case, layer: int, steps: list[int], loss: Callable[[list[Array]],
 
 
 class _Recording(RNN):
-    """The program's cell, with the dZ that it computes kept, from the top layer down."""
+    """The program's cell, with the dZ that it computes kept: from the top layer down, each from the last step back."""
 
     def __init__(self) -> None:
         super().__init__("tanh")
         self.dZ: list[Array] = []
 
-    def backward(self, *arguments: object, **options: object) -> tuple[Array, Array, None]:
+    def pull(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, direct: Array) -> None:
         """As the cell's, recorded."""
-        dZ, dR, direct = super().backward(*arguments, **options)  # type: ignore[arg-type]
+        super().pull(W, dS, K, dZ, dR, direct)
         self.dZ.append(dZ.copy())
-        return dZ, dR, direct
+
+    def of_layer(self, layer: int, layers: int, steps: int) -> Array:
+        """dZ (T, n, h) of a layer, counted from 1."""
+        start = (layers - layer) * steps
+        return np.array(self.dZ[start : start + steps][::-1])
 
 
 def program(case: Case, last_only: bool) -> tuple[Parameters, list[Array]]:
     """The program's ∂L/∂W, and its dZ (T, n, ·) of layers 1, 2 and the output; L as in §2.1 or as in §2.1.1."""
     steps = len(case.X)
     context, divisor = (steps - 1, 1 / n) if last_only else (0, steps / n)
-    truncation = Truncation(np.ones(steps), context, divisor)
+    window = Window(np.ones(steps), context, divisor)
     ids, targets = case.X.argmax(2), case.Y.argmax(2)
     gradient = Parameters(case.W.architecture, np.float64)
     stack = Stack(case.W.architecture, np.float64)
     cell = stack.cell = _Recording()
-    stack.loss_and_gradient(case.W, ids, targets[context:], case.H_0, truncation, gradient)
+    stack.loss_and_gradient(case.W, ids, targets[context:], case.H_0, window, gradient)
     A = stack.probabilities(case.W, stack.forward(case.W, ids, case.H_0))
     dO = (A - case.Y) / (1 if last_only else steps)
-    return gradient, [*cell.dZ[::-1], dO]
+    return gradient, [cell.of_layer(1, 2, steps), cell.of_layer(2, 2, steps), dO]
 
 
 def printed_2_1(case: Case) -> dict[str, Form]:
@@ -188,7 +193,7 @@ def _forward(seed: int) -> list[Equation]:
         W, out = case.W, case.run(case.W)
         stack = Stack(W.architecture, np.float64)
         tape = stack.forward(W, case.X.argmax(2), case.H_0)
-        ours = [tape.S[0][-1], tape.S[1][-1], stack.probabilities(W, tape)[-1]]
+        ours = [tape.layers[0].S.array[-1], tape.layers[1].S.array[-1], stack.probabilities(W, tape)[-1]]
         H1, H2 = ([H_0, *out[name]] for H_0, name in zip(case.H_0, ("H1", "H2"), strict=True))
         past = (H1[-2] @ W["W_h1h1"], H2[-2] @ W["W_h2h2"]) if section == "1.2" else (0.0, 0.0)
         Z3 = H2[-1] @ W["W_h2a"] + W["b_a"]

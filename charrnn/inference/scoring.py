@@ -1,0 +1,182 @@
+"""The loss of a network on a text."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from charrnn.errors import CorpusError
+from charrnn.network.buffers import Array, Buffers
+from charrnn.network.output import block_rows, probabilities
+from charrnn.network.parameters import Parameters
+from charrnn.network.stack import Stack, State
+
+ROWS = 4096  # predictions worked through at a time: bounds memory, changes nothing else
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean cross-entropy in nats per character over `characters` predictions, and the share that was right.
+
+    `log_probabilities` (characters,), in nats, are None if they were not asked for. `state`, each layer (1, states·h),
+    is what the network holds when it has read the whole text; None if the text was read as many streams.
+    """
+
+    nats_per_char: float
+    accuracy: float
+    characters: int
+    log_probabilities: Array | None = field(default=None, repr=False, compare=False)
+    state: State | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def bits_per_char(self) -> float:
+        """Nats divided by ln 2."""
+        return self.nats_per_char / math.log(2)
+
+    @property
+    def perplexity(self) -> float:
+        """e to the power of nats: among how many equally probable characters the network hesitates."""
+        return math.exp(min(self.nats_per_char, 700.0))
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain numbers."""
+        names = ("nats_per_char", "bits_per_char", "perplexity", "accuracy", "characters")
+        return {name: getattr(self, name) for name in names}
+
+
+def evaluate(
+    parameters: Parameters,
+    ids: Array,
+    *,
+    streams: int = 1,
+    warmup: int = 256,
+    workers: int = 1,
+    state: State | None = None,
+    keep: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> Score:
+    """Scores the ids (N,): every character is predicted once, but for the first where the text begins.
+
+    With a `state`, that of a score before, the text goes on from there, and its first character is predicted too.
+
+    With one stream the score is exact. More streams read parts of the text side by side, many times faster; each reads
+    the `warmup` characters before its part first, without counting them, so that it differs from exact only by what a
+    state still knows of characters further back. There are no more of them than leave each part `warmup` characters.
+    `keep` keeps the log-probability of every character. `progress` is called with the number of predictions done.
+    """
+    if state is not None:
+        return _continued(parameters, ids, state, keep, progress)
+    count = len(ids) - 1
+    if count < 1:
+        raise CorpusError(f"a text of length {len(ids)} cannot be scored; at least 2 characters are needed")
+    n = max(1, min(streams, count // max(warmup, 1)))
+    length = -(-count // n)
+    n = -(-count // length)
+    starts = np.arange(n) * length
+    workers = min(workers, n)
+    losses = np.empty(n * length, parameters.vector.dtype) if keep else None
+    stop = threading.Event()
+
+    def work(i: int) -> _Part:
+        rows = slice(n * i // workers, n * (i + 1) // workers)
+        own = losses.reshape(n, length)[rows] if losses is not None else None
+        return _score(parameters, ids, starts[rows], length, 0 if n == 1 else warmup, None, own, progress, stop)
+
+    if workers == 1:
+        results = [work(0)]
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                results = list(pool.map(work, range(workers)))
+            except BaseException:
+                stop.set()  # the pool waits for all of its threads
+                raise
+    return Score(
+        sum(part.nats for part in results) / count,
+        sum(part.right for part in results) / count,
+        count,
+        None if losses is None else -losses[:count],
+        _read(parameters, ids[-1:], results[0].state) if n == 1 else None,
+    )
+
+
+def _continued(
+    parameters: Parameters, ids: Array, state: State, keep: bool, progress: Callable[[int], object] | None
+) -> Score:
+    """The score of a text of at least one character that goes on from `state`."""
+    if not len(ids):
+        raise CorpusError("an empty text cannot be scored; at least 1 character is needed")
+    H = state[-1][:, : parameters.architecture.hidden[-1]]
+    A = probabilities(parameters, H, Buffers(H.dtype))[0]
+    with np.errstate(divide="ignore"):
+        first = -np.log(A[int(ids[0])])
+    losses = np.empty((1, len(ids) - 1), H.dtype)
+    part = _Part(0.0, 0, state)
+    if len(ids) > 1:
+        part = _score(parameters, ids, np.zeros(1, int), len(ids) - 1, 0, state, losses, progress, threading.Event())
+    right = part.right + int(A.argmax() == ids[0])
+    log_probabilities = -np.append(first, losses[0]) if keep else None
+    nats, count = part.nats + float(first), len(ids)
+    return Score(nats / count, right / count, count, log_probabilities, _read(parameters, ids[-1:], part.state))
+
+
+def _read(parameters: Parameters, ids: Array, state: State) -> State:
+    """The state after some more characters."""
+    stack = Stack(parameters.architecture, parameters.vector.dtype)
+    return stack.forward(parameters, np.asarray(ids).astype(np.intp)[:, None], state).state(len(ids))
+
+
+@dataclass
+class _Part:
+    """The sum of the losses of some streams, their right predictions, and the state at their end."""
+
+    nats: float
+    right: int
+    state: State
+
+
+def _score(
+    parameters: Parameters,
+    ids: Array,
+    starts: Array,
+    length: int,
+    warmup: int,
+    state: State | None,
+    losses: Array | None,
+    progress: Callable[[int], object] | None,
+    stop: threading.Event,
+) -> _Part:
+    """Of the parts of `length` that begin at `starts`; the loss of every character into `losses` (n, length)."""
+    n, count = len(starts), len(ids) - 1
+    stack = Stack(parameters.architecture, parameters.vector.dtype)
+    begin = stack.begin(parameters, n)
+    state = begin if state is None else state
+    chunk = max(min(ROWS, block_rows(parameters.architecture.symbols)) // n, 1)
+    nats, right, step = 0.0, 0, -warmup
+    while step < length and not stop.is_set():
+        if step == 0 and starts[0] == 0 and warmup:
+            for S, S_0 in zip(state, begin, strict=True):
+                S[0] = S_0[0]  # the first part has nothing before it
+        end = min(step + chunk, 0 if step < 0 else length)
+        positions = np.arange(step, end)[:, None] + starts
+        tape = stack.forward(parameters, ids[np.clip(positions, 0, count - 1)].astype(np.intp), state)
+        if step >= 0:
+            targets = ids[np.minimum(positions + 1, count)].astype(np.intp)
+            valid = positions < count
+            A = stack.probabilities(parameters, tape)
+            with np.errstate(divide="ignore"):
+                of_step = -np.log(np.take_along_axis(A, targets[:, :, None], 2)[:, :, 0])
+            if losses is not None:
+                losses[:, step:end] = of_step.T
+            nats += float(of_step.sum(where=valid, dtype=np.float64))
+            right += int(((A.argmax(axis=2) == targets) & valid).sum())
+            if progress:
+                progress(int(valid.sum()))
+        state = tape.state(end - step)
+        step = end
+    return _Part(nats, right, state)

@@ -1,0 +1,61 @@
+"""What a network's loss is set beside: a uniform guess, n-gram models and compressors, all on the same text."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from charrnn.inference.compressors import CHARACTERS, GIVEN_CHARACTERS, CompressorScore, compressed
+from charrnn.inference.ngram import Ids, NgramScore, best, witten_bell
+from charrnn.text.tokenizer import code_points
+
+
+@dataclass(frozen=True)
+class Yardsticks:
+    """The yardsticks of one text.
+
+    uniform: nats per character of a guess among all symbols, ln a.
+    ngrams: n-gram models of order 1, 2, …, on every character but the first.
+    compressors: general compressors, on the text's beginning.
+    """
+
+    uniform: float
+    ngrams: list[NgramScore]
+    compressors: list[CompressorScore]
+
+    @property
+    def unigram(self) -> NgramScore:
+        """The model of order 1, which knows how often each character occurs and nothing of what is before it."""
+        return self.ngrams[0]
+
+    @property
+    def best_ngram(self) -> NgramScore:
+        """The n-gram model with the lowest loss."""
+        return best(self.ngrams)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "uniform": {"nats_per_char": self.uniform, "bits_per_char": self.uniform / math.log(2)},
+            "unigram": self.unigram.as_dict(),
+            "best_ngram": self.best_ngram.as_dict(),
+            "ngrams": [score.as_dict() for score in self.ngrams],
+            "compressors": [score.as_dict() for score in self.compressors],
+        }
+
+
+def yardsticks(train_ids: Ids, test_ids: Ids, symbols: str) -> Yardsticks:
+    """The yardsticks of the text `test_ids` (M,), learned from `train_ids` (N,), both in the vocabulary `symbols`.
+
+    Raises CorpusError as `witten_bell` does. Long texts are cut as `witten_bell` and `compressed` say, and each score
+    says how much it has used.
+    """
+    ngrams = witten_bell(train_ids, test_ids, len(symbols))
+    text, given = _text(test_ids[:CHARACTERS], symbols), _text(train_ids[-GIVEN_CHARACTERS:], symbols)
+    return Yardsticks(math.log(len(symbols)), ngrams, compressed(text, given))
+
+
+def _text(ids: Ids, symbols: str) -> str:
+    """What `Tokenizer.decode` returns, without a step per character."""
+    return code_points(symbols)[ids].tobytes().decode("utf-32-le", "surrogatepass")

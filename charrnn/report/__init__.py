@@ -1,0 +1,1 @@
+"""Results become tables and pictures. Nothing here computes a result, or knows a command."""
