@@ -21,8 +21,6 @@ def pytest_configure() -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark every test of tests/test_oracle_torch*.py, and skip marked tests without PyTorch."""
-    if item.path.name.startswith("test_oracle_torch"):
-        item.add_marker(pytest.mark.torch)
+    """Skip marked tests without PyTorch."""
     if item.get_closest_marker("torch") is not None:
         item.add_marker(pytest.mark.skipif(not TORCH_INSTALLED, reason="PyTorch is not installed"))

@@ -6,35 +6,48 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from oracle import random_state
 from typer.testing import CliRunner
 
+from charrnn import blas, engine
 from charrnn.bench import race as race_module
 from charrnn.bench.breakdown import breakdown
 from charrnn.bench.competitors import Shape, jax_loss, torch_loss, trainer
 from charrnn.bench.race import Result, race
-from charrnn.cli.bench import _markdown
 from charrnn.cli.main import app
 from charrnn.errors import CheckFailed
+from charrnn.network import layer
 from charrnn.network.buffers import Array
+from charrnn.network.stack import Stack
 
 ROOT = Path(__file__).parents[1]
 SMALL = Shape((8, 8), 3, 6, symbols=7)
 
 
-def problem() -> tuple[Any, Array, Array, float, list[Array]]:
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Put back after each test, since `blas.configure` changes it."""
+    with patch.dict(os.environ):
+        yield
+
+
+def problem(cell: str = "rnn") -> tuple[Any, Array, Array, float, list[Array]]:
     """Our trainer at weights and a state that are nowhere zero; its inputs, targets, loss and the states after."""
-    ours = trainer(SMALL)
+    ours = trainer(dataclasses.replace(SMALL, cell=cell))
     rng = np.random.default_rng(1)
     ours.parameters.vector[...] = rng.uniform(-0.5, 0.5, ours.parameters.vector.size)
-    ours.state = [rng.uniform(-1, 1, H.shape).astype(np.float32) for H in ours.state]
+    ours.state = [H.astype(np.float32) for H in random_state(ours.parameters, SMALL.n)]
     inputs, targets = ours.streams.read(0, 0, SMALL.T)
-    loss, kept, _, _ = ours.loss_and_gradient()
-    return ours, inputs, targets, loss, kept
+    result, _ = ours.loss_and_gradient()
+    return ours, inputs, targets, result.loss, result.state
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
@@ -45,6 +58,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 @pytest.mark.torch
 def test_pytorch_as_it_is_raced_has_our_loss_gradient_and_state() -> None:
+    # Of the simple cell; tests/test_cells.py compares every cell with PyTorch's.
     import torch
 
     ours, inputs, targets, loss, kept = problem()
@@ -52,11 +66,11 @@ def test_pytorch_as_it_is_raced_has_our_loss_gradient_and_state() -> None:
     pairs: list[tuple[Any, Array, Array]] = []  # PyTorch's parameter, our weights, our gradient
     for i in (1, 2):
         weights, gradients = ours.parameters.layer(i), ours.gradient.layer(i)
-        for name, W, g in zip(("weight_ih", "weight_hh", "bias_ih"), weights, gradients, strict=True):
-            pairs.append((getattr(rnn, f"{name}_l{i - 1}"), W.T, g.T))
+        for theirs, name in (("weight_ih", "W_x"), ("weight_hh", "W_hh"), ("bias_ih", "b")):
+            pairs.append((getattr(rnn, f"{theirs}_l{i - 1}"), weights[name].T, gradients[name].T))
         torch.nn.init.zeros_(getattr(rnn, f"bias_hh_l{i - 1}"))  # its second bias, which we do not have
-    weights, gradients = ours.parameters.output(), ours.gradient.output()
-    pairs += [(p, W.T, g.T) for p, W, g in zip((head.weight, head.bias), weights, gradients, strict=True)]
+    outputs = zip((head.weight, head.bias), ours.parameters.output(), ours.gradient.output(), strict=True)
+    pairs += [(parameter, W.T, g.T) for parameter, W, g in outputs]
     with torch.no_grad():
         for parameter, W, _ in pairs:
             parameter.copy_(torch.from_numpy(W.copy()))
@@ -69,15 +83,20 @@ def test_pytorch_as_it_is_raced_has_our_loss_gradient_and_state() -> None:
         assert_same(g, parameter.grad)
 
 
-def test_jax_as_it_is_raced_has_our_loss_gradient_and_state() -> None:
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_jax_as_it_is_raced_has_our_loss_gradient_and_state(cell: str) -> None:
     jax = pytest.importorskip("jax")
-    ours, inputs, targets, loss, kept = problem()
+    ours, inputs, targets, loss, kept = problem(cell)
 
     def tree(parameters: Any) -> Any:
-        return [parameters.layer(1), parameters.layer(2)], *parameters.output()
+        none = np.zeros(8, np.float32)  # c is a GRU's alone
+        layers = [tuple(parameters.layer(i).get(name, none) for name in ("W_x", "W_hh", "b", "c")) for i in (1, 2)]
+        return layers, *parameters.output()
 
     weights = jax.tree.map(jax.numpy.array, tree(ours.parameters))
-    (their_loss, states), g = jax.value_and_grad(jax_loss, has_aux=True)(weights, ours.state, inputs, targets)
+    (their_loss, states), g = jax.value_and_grad(partial(jax_loss, cell), has_aux=True)(
+        weights, ours.state, inputs, targets
+    )
     assert_same(loss, their_loss)
     for H, theirs in zip(kept, states, strict=True):
         assert_same(H, theirs)
@@ -123,18 +142,24 @@ def test_the_wish_for_threads_reaches_the_product_that_is_raced(monkeypatch: pyt
     (shape,) = raced
     assert Shape.loads(shape.dumps()) == shape
     code = "import sys; from charrnn.bench.competitors import Shape, trainer; "
-    code += "print(trainer(Shape.loads(sys.argv[1])).stack.workers)"
+    code += "print(trainer(Shape.loads(sys.argv[1])).engine.workers)"
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS", "OMP"))}
     environment["PYTHONPATH"] = str(ROOT)
     shown = subprocess.check_output([sys.executable, "-c", code, shape.dumps()], env=environment, text=True)
     assert shown == "3\n"
 
 
-def test_the_written_file_keeps_its_prose_and_names_the_library(tmp_path: Path) -> None:
+def test_the_written_file_keeps_its_prose_and_names_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "benchmarks.md"
     path.write_text("# Speed\n\nProse.\n\n## Measured\n\nold\n")
-    result = Result(Shape((4,), 2, 5), {"charrnn": [0.01] * 4, "JAX": [0.02] * 4})
-    text = _markdown([result], path)
+    shape = Shape((4,), 2, 5)
+    monkeypatch.setattr(race_module, "SHAPES", [shape])
+    seconds = {"charrnn": [0.01] * 4, "JAX": [0.02] * 4}
+    monkeypatch.setattr(race_module, "race", lambda one: Result(one, seconds))
+    assert CliRunner().invoke(app, ["bench", "--peers", "--write", str(path)]).exit_code == 0
+    text = path.read_text()
     assert text.startswith("# Speed\n\nProse.\n\n## Measured\n")
     assert "old" not in text
     assert "| hidden; n; T | k chars/s | spread | × JAX | × best |\n|---|---|---|---|---|\n" in text
@@ -170,14 +195,28 @@ def test_a_competitor_that_breaks_is_named() -> None:
         race(Shape((0,), 2, 5), ("charrnn",), rounds=1)
 
 
-def test_the_breakdown_adds_up_and_puts_the_functions_back() -> None:
-    from charrnn.network.cells.rnn import RNN
-
-    before = RNN.forward
-    parts = breakdown(Shape((8, 8), 4, 5), steps=3)
-    assert RNN.forward is before
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_breakdown_adds_up_and_puts_the_functions_back(cell: str) -> None:
+    before = layer.forward, Stack.forward
+    parts = breakdown(Shape((8, 8), 4, 5, cell=cell), steps=3)
+    assert (layer.forward, Stack.forward) == before
     assert {"recurrent loop, forward", "weight gradients", "softmax", "output layer's products, loss"} <= set(parts)
     assert all(seconds >= 0 for seconds in parts.values())
+
+
+def test_the_breakdown_is_of_one_worker_where_training_has_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def make(*arguments: Any) -> Any:
+        made.append(engine_of(*arguments))
+        return made[-1]
+
+    engine_of = engine.make
+    monkeypatch.setattr(engine, "make", make)
+    monkeypatch.setattr(blas, "cores", lambda: 2)
+    breakdown(Shape((64,), 32, 5), steps=1)
+    (one,) = made
+    assert (one.shards, one.workers) == (2, 1)
 
 
 @pytest.mark.torch

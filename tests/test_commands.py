@@ -202,16 +202,16 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
         (["train", "text", "--config", "bad.yaml"], 2, "line 1"),
         (["train", "text", "--out", "text"], 2, "is a file"),
         (["train", "text", "--out", "nothing/../other"], 2, "other files"),
-        (["train", "text", "--cell", "gru"], 2, "rnn"),
+        (["train", "text", "--cell", "gruu"], 2, "rnn"),
         (["train", "--resume", "nothing"], 3, "nothing"),
         (["train", "text", "--resume", "nothing"], 2, "does not go with --resume"),
-        (["train", "--resume", "nothing", "--hidden", "3"], 2, "--hidden"),
+        (["train", "--resume", "nothing", "--hidden", "3"], 2, "hidden cannot change"),
         (["train", "text", "--init-from", "bad"], 3, "bad"),
         (["sample", "--ckpt", "nowhere"], 3, "nowhere"),
         (["sample", "--ckpt", "bad"], 3, "bad"),
         (["sample"], 3, "--ckpt"),
-        (["sample", "--temperature", "0"], 2, "--greedy"),
-        (["sample", "--top-p", "0"], 2, "--top-p"),
+        (["sample", "--temperature", "0"], 2, "greedy"),
+        (["sample", "--top-p", "0"], 2, "top_p"),
         (["eval", "text"], 3, "--ckpt"),
         (["eval", "text", "--unknown", "maybe"], 2, "--unknown maybe"),
         (["gradcheck", "--truncation", "full", "--tau", "3"], 2, "--tau"),
@@ -365,9 +365,9 @@ def test_python_ends_with_its_workers_whatever_was_imported_first() -> None:
 import tempfile
 kept = tempfile.TemporaryDirectory()  # its finalizer is older than multiprocessing's
 import numpy as np
-from charrnn.network.parallel import ParallelStack
+from charrnn.engine.workers import WorkerEngine
 from charrnn.network.parameters import Architecture
-stack = ParallelStack(Architecture(5, (4,)), np.float32, 2)
+engine = WorkerEngine(Architecture(5, (4,)), np.float32, 2, 2)
 """
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -383,7 +383,7 @@ stack = ParallelStack(Architecture(5, (4,)), np.float32, 2)
         (["train", "--resume", "runs/text/last.npz"], 3, b"last.npz: no run directory"),
         (["bench", "--hidden", "300000", "--seq-length", "1"], 5, b"not enough memory"),
         (["bench", "--hidden", "8", "--write", "x.md"], 2, b"--write needs --peers"),
-        (["bench", "--peers", "--hidden", "8", "--write", "x.md"], 2, b"--write is for the ten standard shapes"),
+        (["bench", "--peers", "--hidden", "8", "--write", "x.md"], 2, b"--write is for the standard shapes"),
         (["bench", "--peers", "--hidden", "8,4"], 2, b"one width for all layers"),
         (["bench", "--hidden", ""], 2, b"--hidden"),
         (["train", "text.txt", "--val-file", "empty", "--out", "x"], 3, b"empty: holds no character of the vocabulary"),
@@ -481,7 +481,7 @@ def test_an_interrupt_that_comes_twice_at_once_saves_as_one(tmp_path: Path, paus
 def test_a_run_at_its_end_says_by_which_limit_and_keeps_its_settings(trained: Path) -> None:
     before = (trained / "runs" / "text" / "config.yaml").read_bytes()
     done = charrnn("train", "--resume", "runs/text", "--epochs", "1000", cwd=trained)
-    assert done.returncode == 0 and b"has reached its end by --max-steps; raise it" in done.stderr
+    assert done.returncode == 0 and b"has reached its end by max_steps; raise it" in done.stderr
     assert (trained / "runs" / "text" / "config.yaml").read_bytes() == before
 
 

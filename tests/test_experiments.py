@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from charrnn.experiments import Result, influence, recall
-from charrnn.network.buffers import Buffers
-from charrnn.network.truncation import Policy
+from charrnn.network.truncation import Fixed, Random
 
 
 def truncated_derivative(T: int) -> float:
     """d s_T[0] / dθ through the last T steps, through the product's backward pass: the gradient of its last loss."""
     s = np.ones((1, influence.H))
-    whole = influence.gradient(0.7, s, np.array([0.0, *np.ones(T - 1)]), Buffers(np.float64))[0]
-    most = influence.gradient(0.7, s, np.array([0.0, *np.ones(T - 2)]), Buffers(np.float64))[0] if T > 1 else 0.0
+    whole = influence.gradient(0.7, s, np.array([0.0, *np.ones(T - 1)]), influence.Memory())[0]
+    most = influence.gradient(0.7, s, np.array([0.0, *np.ones(T - 2)]), influence.Memory())[0] if T > 1 else 0.0
     state = s
     for _ in range(T):
         state = state @ influence.A.T + 0.7 * influence.V
@@ -32,8 +31,8 @@ def test_the_truncated_derivative_turns_negative_at_41_steps() -> None:
 
 
 def test_short_blocks_diverge_and_artbp_with_a_shorter_mean_finds_the_optimum() -> None:
-    assert np.isinf(influence.run(Policy("fixed", 10, 10)))
-    assert influence.run(Policy("random", 1, 16, "polynomial"), seed=1, steps=60_000) == pytest.approx(-1 / 6, abs=0.02)
+    assert np.isinf(influence.run(Fixed(10, 10)))
+    assert influence.run(Random(1, 16, "polynomial"), seed=1, steps=60_000) == pytest.approx(-1 / 6, abs=0.02)
 
 
 def test_a_letter_comes_again_after_k_dots() -> None:

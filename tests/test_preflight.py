@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+from charrnn import blas
+from charrnn.engine.batch import Batch
+from charrnn.network.parameters import Parameters
+from charrnn.network.stack import Stack
 from charrnn.text.batches import Streams
-from charrnn.training.config import TrainConfig
 from charrnn.training.loop import Trainer
-from charrnn.training.preflight import describe_bytes, expected_seconds, memory_bytes
+from charrnn.training.preflight import describe_bytes, expected_seconds, preflight
+from charrnn.training.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A BLAS of one thread, as training has it."""
+    monkeypatch.setenv(blas.THREADS[0], "1")
+    blas.configure(1)
+
+
+def used(make: Callable[[], Callable[[], object]], warm: bool = False) -> tuple[Callable[[], object], int]:
+    """What is made, and the bytes that it holds and takes while it is called, as Python's own allocator counts them.
+
+    The first call is not counted: starting weights are drawn in double precision, and buffers grow. Nor, unless all is
+    `warm`, is what the first of all calls imports.
+    """
+    if not warm:
+        make()()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        made = make()
+        made()
+        tracemalloc.reset_peak()
+        made()
+        return made, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def of_another_worker(trainer: Trainer) -> int:
+    """The bytes that one shard of the trainer's batch takes."""
+    streams, window = trainer.streams, trainer.truncation.window(0, trainer.streams.length)
+    batch = Batch(*streams.read(0, 0, streams.seq_length), None, window)
+    shard = batch.shards(trainer.engine.shards)[0]
+    gradient = Parameters(trainer.architecture, trainer.config.dtype)
+
+    def make() -> Callable[[], object]:
+        stack = Stack(trainer.architecture, trainer.config.dtype)
+        return lambda: shard.run(stack, trainer.parameters, gradient)
+
+    return used(make, warm=True)[1]
 
 
 @pytest.mark.parametrize(
@@ -26,36 +73,51 @@ from charrnn.training.preflight import describe_bytes, expected_seconds, memory_
         {"hidden": (64, 64), "batch_size": 16, "seq_length": 50, "truncation": "sliding", "tau": 20},
         {"hidden": (64, 64), "batch_size": 16, "seq_length": 50, "dropout": 0.5},
         {"hidden": (64, 64), "batch_size": 8, "seq_length": 1500, "recompute": True, "dropout": 0.5},
-        {"hidden": (64, 64), "batch_size": 16, "seq_length": 50, "workers": 2, "dtype": "float64"},
-        {"hidden": (512,), "batch_size": 16, "seq_length": 50, "workers": 4},
+        {"hidden": (64, 64), "batch_size": 16, "seq_length": 50, "shards": 2, "workers": 2, "dtype": "float64"},
+        {"hidden": (512,), "batch_size": 16, "seq_length": 50, "shards": 4, "workers": 4},
+        {"hidden": (64, 64), "batch_size": 16, "seq_length": 50, "shards": 2},
         {"hidden": (256, 256), "batch_size": 1, "seq_length": 25},
+        {"hidden": (64, 64), "batch_size": 16, "seq_length": 50, "cell": "gru"},
+        {"hidden": (64, 64), "batch_size": 4, "seq_length": 600, "recompute": True, "cell": "lstm"},
+        {"hidden": (64, 48), "batch_size": 16, "seq_length": 50, "cell": "lstm", "truncation": "sliding", "tau": 20},
+        {"hidden": (64, 64), "batch_size": 16, "seq_length": 50, "truncation": "fixed", "tau": 70},
     ],
     ids=str,
 )
 def test_the_memory_that_is_announced_is_within_a_tenth_of_what_is_used(options: dict[str, Any]) -> None:
     workers = options.get("workers", 1)
     symbols = options.get("symbols", 65)
-    config = TrainConfig(**{k: v for k, v in options.items() if k not in ("workers", "symbols")}, max_steps=10)
+    config = Settings(**{k: v for k, v in options.items() if k not in ("workers", "symbols")}, max_steps=10)
     size = max(4 * config.batch_size * config.seq_length, 1000)
     ids = np.random.default_rng(0).integers(0, symbols, size).astype(np.uint8)
     streams = Streams(ids, config.batch_size, config.seq_length)
-    tracemalloc.start()
-    trainer = Trainer(config, symbols, streams, workers)
-    trainer.update()
-    tracemalloc.reset_peak()  # of starting weights drawn in double precision, and of buffers that grew once
-    trainer.update()
-    used = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    used += trainer.stack.nbytes - trainer.stack.stack.nbytes  # of the other workers, and what they share
-    assert memory_bytes(trainer) == pytest.approx(used, rel=0.1)
+    update, bytes_used = used(lambda: Trainer(config, symbols, streams, workers).update, warm=workers > 1)
+    trainer: Trainer = update.__self__  # type: ignore[attr-defined]
+    if workers > 1:  # what the other processes hold, and the memory that all share, are not Python's
+        assert trainer.engine.workers == workers
+        bytes_used += (workers - 1) * of_another_worker(trainer) + (1 + workers) * trainer.parameters.vector.nbytes
+    announced = preflight(Trainer(config, symbols, streams, workers)).memory_bytes
+    assert announced == pytest.approx(bytes_used, rel=0.1)
+    assert trainer.memory_bytes() == pytest.approx(bytes_used, rel=0.1)
 
 
 def test_the_time_that_is_announced_respects_the_limits_and_changes_nothing() -> None:
     ids = np.random.default_rng(0).integers(0, 9, 1000).astype(np.uint8)
-    config = TrainConfig(hidden=(8,), batch_size=4, seq_length=10, max_minutes=2)
+    config = Settings(hidden=(8,), batch_size=4, seq_length=10, max_minutes=2)
     trainer, untouched = (Trainer(config, 9, Streams(ids, 4, 10)) for _ in range(2))
     assert expected_seconds(trainer) == pytest.approx(120)
     assert trainer.update() == untouched.update()
+
+
+@pytest.mark.parametrize("name, tau", [("fixed", 30), ("sliding", 25), ("random", 7)])
+def test_a_window_that_runs_steps_again_is_measured_as_such_and_nothing_is_changed(name: str, tau: int) -> None:
+    ids = np.random.default_rng(0).integers(0, 9, 1000).astype(np.uint8)
+    config = Settings(hidden=(8,), batch_size=4, seq_length=10, truncation=name, tau=tau, max_steps=12)
+    trainer, untouched = (Trainer(config, 9, Streams(ids, 4, 10)) for _ in range(2))
+    announced = preflight(trainer).memory_bytes
+    assert [trainer.update() for _ in range(12)] == [untouched.update() for _ in range(12)]
+    if name != "random":  # whose windows have any length
+        assert trainer.memory_bytes() == pytest.approx(announced, rel=0.02)
 
 
 def test_bytes_are_shown_with_three_digits() -> None:

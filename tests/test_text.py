@@ -11,7 +11,7 @@ import pytest
 
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import corpus as corpora
-from charrnn.text.batches import Streams, one_hot
+from charrnn.text.batches import Streams
 from charrnn.text.corpus import checksum, encode_corpus, open_ids, read_corpus
 from charrnn.text.tokenizer import Tokenizer
 
@@ -126,11 +126,6 @@ def test_every_target_is_the_next_character_and_two_epochs_see_all_of_them(lengt
 def test_a_text_of_one_character_cannot_be_cut_into_streams() -> None:
     with pytest.raises(CorpusError, match="1 character"):
         Streams(np.arange(1), 4, 4)
-
-
-def test_one_hot_has_a_single_one_at_each_id() -> None:
-    X = one_hot(np.array([[0, 2], [1, 1]]), 3)
-    assert X.shape == (2, 2, 3) and (X.argmax(2) == [[0, 2], [1, 1]]).all() and X.sum() == 4
 
 
 def test_a_pipe_is_read_once_and_its_ids_are_kept(tmp_path: Path) -> None:

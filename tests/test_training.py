@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
@@ -13,14 +12,16 @@ import numpy as np
 import pytest
 
 from charrnn.errors import DivergedError
+from charrnn.registry import OPTIMIZERS
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.text.batches import Streams
 from charrnn.training import prepare
-from charrnn.training.config import TrainConfig
 from charrnn.training.loop import Step, Trainer
-from charrnn.training.optimizers import OPTIMIZERS, Optimizer, clip, learning_rate_factor
+from charrnn.training.optimizers import Updater, clip
 from charrnn.training.run import Run
+from charrnn.training.schedules import Progress, learning_rate_factor
 from charrnn.training.session import Evaluation, Session
+from charrnn.training.settings import Settings
 
 SYMBOLS = "abcdefg"
 IDS = np.random.default_rng(0).integers(0, 7, 700)
@@ -28,7 +29,7 @@ SMALL: dict[str, Any] = dict(hidden=(8, 6), seq_length=10, batch_size=4, warmup_
 
 
 def trainer(**options: Any) -> Trainer:
-    config = TrainConfig(**{**SMALL, "max_steps": 60, **options})
+    config = Settings(**{**SMALL, "max_steps": 60, **options})
     return Trainer(config, 7, Streams(IDS, config.batch_size, config.seq_length))
 
 
@@ -127,7 +128,7 @@ GOLDEN = [
 def test_every_optimizer_learns_a_text_that_repeats(name: str) -> None:
     ids = np.arange(700) % 7
     rate = {"sgd": 0.5, "momentum": 0.1, "adagrad": 0.1}.get(name, 0.01)
-    config = TrainConfig(**{**SMALL, "max_steps": 150, "optimizer": name, "learning_rate": rate})
+    config = Settings(**{**SMALL, "max_steps": 150, "optimizer": name, "learning_rate": rate})
     losses = [step.loss for step in Trainer(config, 7, Streams(ids, 4, 10)).steps()]
     assert losses[0] > 1.8 and losses[-1] < 0.5
 
@@ -148,12 +149,12 @@ def test_optimizers_take_the_steps_of_torch(name: str) -> None:
         "adam": lambda p: torch.optim.Adam(p, 0.01),
     }
     optimizer = make[name]([theirs])
-    ours = Optimizer(name, weights.size, weights.dtype)
+    ours = Updater(OPTIMIZERS[name](), weights.size, weights.dtype)
     for step in range(5):
         g = rng.standard_normal(weights.size)
         theirs.grad = torch.from_numpy(g.copy())
         optimizer.step()
-        ours.update(weights, g, 0.01, step)
+        ours.update(weights, g, 0.01, step + 1)
         np.testing.assert_allclose(weights, theirs.detach().numpy(), rtol=1e-9, atol=1e-12)
 
 
@@ -170,13 +171,13 @@ def test_clipping_by_norm_scales_and_by_value_cuts() -> None:
 
 
 def test_schedules_warm_up_and_decay() -> None:
-    def factor(schedule: str, progress: float, step: int = 1000, decays: int = 0) -> float:
-        return learning_rate_factor(schedule, progress, decay=0.5, decays=decays, step=step, warmup_steps=9)
+    def factor(schedule: str, done: float, step: int = 1000, plateaus: int = 0) -> float:
+        return learning_rate_factor(schedule, Progress(step, done, plateaus), warmup_steps=9)
 
     assert factor("constant", 0.9) == 1
     assert factor("constant", 0.0, step=4) == 0.5
     assert factor("cosine", 0.0) == 1 and factor("cosine", 1.0) == pytest.approx(0.05)
-    assert factor("step", 0.5, decays=2) == factor("plateau", 0.5, decays=2) == 0.25
+    assert factor("step", 0.4) == factor("plateau", 0.5, plateaus=2) == 0.25
     rates = [step.learning_rate for step in trainer(schedule="step", warmup_steps=0, max_steps=10).steps()]
     np.testing.assert_allclose(rates, 3e-3 * 0.5 ** (np.arange(10) // 2))
 
@@ -199,8 +200,8 @@ def test_patience_stops_and_keeps_the_best(tmp_path: Path) -> None:
 def test_weight_decay_shrinks_matrices_and_no_biases() -> None:
     t = trainer(optimizer="sgd", weight_decay=0.1, learning_rate=1e-9, schedule="constant", warmup_steps=0)
     t.parameters.vector[...] = 1.0
-    before = dataclasses.replace(t.config, learning_rate=1.0)
-    t.config = dataclasses.replace(before, grad_clip=1e-12)
+    before = t.config.replace(learning_rate=1.0)
+    t.config = before.replace(grad_clip=1e-12)
     next(t.steps())
     np.testing.assert_allclose(t.parameters["W_h1h1"], 0.9, rtol=1e-6)
     np.testing.assert_allclose(t.parameters["b_h1"], 1.0, rtol=1e-6)
@@ -232,29 +233,22 @@ def test_gradient_norms_by_layer_add_up_to_the_whole() -> None:
     assert np.linalg.norm(t.gradient_norms()) == pytest.approx(step.gradient_norm, rel=1e-5)
 
 
-def test_with_workers_the_weights_lie_where_these_read_them() -> None:
-    streams = Streams(IDS, 4, 10)
-    ours = Trainer(TrainConfig(**SMALL), 7, streams, workers=2)
-    assert ours.parameters.vector is ours.stack.weights
-    np.testing.assert_array_equal(ours.parameters.vector, Trainer(TrainConfig(**SMALL), 7, streams).parameters.vector)
-
-
 def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text, out = tmp_path / "text", tmp_path / "run"
     text.write_text("abcd " * 100)
-    config = TrainConfig(hidden=(4,), batch_size=2, seq_length=5, max_steps=2)
+    config = Settings(hidden=(4,), batch_size=2, seq_length=5, max_steps=2)
     monkeypatch.setattr(Run, "lock", lambda run: None)  # of one process, here
-    prepare.begin([str(text)], config, out, False, None, "error")
+    prepare.create([str(text)], config, out)
     write_config = Run.write_config
 
-    def interrupted(run: Run, config: TrainConfig) -> None:
+    def interrupted(run: Run, config: Settings) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         write_config(run, config)
 
     monkeypatch.setattr(Run, "write_config", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        prepare.begin([str(text)], config, out, True, None, "error")
+        prepare.create([str(text)], config, out, force=True)
     monkeypatch.setattr(Run, "write_config", write_config)
-    assert prepare.go_on(Run(out), config).session.trainer.step == 0
+    assert prepare.resume(Run(out), config).session.trainer.step == 0

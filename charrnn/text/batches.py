@@ -52,10 +52,3 @@ class Streams:
             self._release()
             self._read = 0
         return inputs, targets
-
-
-def one_hot(ids: Ids, d: int, dtype: type = np.float32) -> Ids:
-    """The document's X (T, n, d) of ids (T, n): 1 at each id. Training never makes it; the network takes either."""
-    X = np.zeros((*ids.shape, d), dtype)
-    np.put_along_axis(X, ids[..., None].astype(np.intp), 1, axis=-1)
-    return X

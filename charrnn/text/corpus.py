@@ -251,9 +251,12 @@ def _encoded(sources: _Sources, tokenizer: Tokenizer, unknown: str, digest: Any,
             progress(len(piece))
 
 
-def open_ids(path: Path, sha256: str, symbols: str) -> EncodedCorpus:
-    """The ids that were kept for exactly this text and vocabulary, mapped; CorpusError if they are another's."""
-    ids, release = map_ids(path, _header(sha256, symbols), ids_dtype(len(symbols)))
+def open_ids(path: Path, sha256: str, symbols: str, verify: bool = False) -> EncodedCorpus:
+    """The ids that were kept for exactly this text and vocabulary, mapped; CorpusError if they are another's.
+
+    `verify` reads them all, to see that none has changed.
+    """
+    ids, release = map_ids(path, _header(sha256, symbols), ids_dtype(len(symbols)), verify=verify)
     return EncodedCorpus(ids, symbols, sha256, release)
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from charrnn import engine as engines
+from charrnn.engine.batch import Batch, Dropout, StepResult
 from charrnn.errors import DivergedError
 from charrnn.network.buffers import Array
-from charrnn.network.parallel import ParallelStack
-from charrnn.network.parameters import Architecture, Parameters, initial
-from charrnn.network.stack import State, zero_state
-from charrnn.network.truncation import Policy
+from charrnn.network.parameters import Architecture, initial
+from charrnn.network.stack import State
+from charrnn.network.truncation import truncation
+from charrnn.registry import OPTIMIZERS
+from charrnn.storage import fields
 from charrnn.text.batches import Streams
-from charrnn.training.config import TrainConfig
-from charrnn.training.optimizers import Optimizer, clip, learning_rate_factor
+from charrnn.training.optimizers import Updater, clip
+from charrnn.training.schedules import Progress, learning_rate_factor
+from charrnn.training.settings import Settings
 
 # What the seed is combined with, so that one kind of chance does not depend on another.
 CUTS, DROPOUT = 1, 2
@@ -34,42 +38,28 @@ class Step:
     characters: int
 
 
-@dataclass(frozen=True)
-class Dropout:
-    """Inverted dropout: factors (T, n, h_l), 0 or 1 / (1 − rate), of one update; `seed` is the run's and its number."""
-
-    rate: float
-    hidden: tuple[int, ...]
-    n: int
-    dtype: str
-    seed: tuple[int, int]
-
-    def __call__(self, segment: int, layer: int, T: int) -> Array:
-        run, step = self.seed
-        rng = np.random.default_rng([run, DROPOUT, step, segment, layer])
-        keep = 1 - self.rate
-        mask: Array = (rng.random((T, self.n, self.hidden[layer - 1]), np.float32) < keep).astype(self.dtype)
-        mask *= 1 / keep
-        return mask
-
-
 class Trainer:
     """Everything that changes during training: weights, optimiser, hidden state, position, and progress.
 
     Nothing random is kept: each update draws from a generator seeded by (seed, kind, number of the update).
     """
 
-    def __init__(self, config: TrainConfig, symbols: int, streams: Streams, workers: int = 1) -> None:
+    def __init__(self, config: Settings, symbols: int, streams: Streams, workers: int = 1) -> None:
         self.config = config
         self.streams = streams
         self.architecture = Architecture(symbols, config.hidden, config.activation, config.cell)
-        self.policy = Policy(config.truncation, streams.seq_length, config.tau, config.cut, config.alpha)
-        self.stack = ParallelStack(self.architecture, config.dtype, workers)
-        rng = np.random.default_rng(config.seed)
-        self.parameters = initial(self.architecture, rng, config.dtype, config.init, self.stack.weights)
-        self.gradient = Parameters(self.architecture, config.dtype)
-        self.optimizer = Optimizer(config.optimizer, self.parameters.vector.size, self.parameters.vector.dtype)
-        self.state: State = zero_state(self.parameters, streams.batch_size)
+        self.truncation = truncation(
+            config.truncation, streams.seq_length, tau=config.tau, cut=config.cut, alpha=config.alpha
+        )
+        shards = min(config.resolved_shards, streams.batch_size)
+        self.engine = engines.make(self.architecture, config.dtype, shards, workers)
+        self.parameters, self.gradient = self.engine.parameters, self.engine.gradient
+        initial(
+            self.architecture, np.random.default_rng(config.seed), config.dtype, config.init, self.parameters.vector
+        )
+        size, dtype = self.parameters.vector.size, self.parameters.vector.dtype
+        self.updater = Updater(OPTIMIZERS[config.optimizer](), size, dtype)
+        self.state: State | None = None  # None where the text begins
         self.step = 0
         self.epoch = 0
         self.position = 0  # of the next window in every stream
@@ -101,19 +91,9 @@ class Trainer:
 
     def learning_rate(self) -> float:
         """Of the next update."""
-        config, progress = self.config, self.progress()
-        decays = self.plateaus
-        if config.schedule == "step":
-            # Rounding must not put a decay one update late.
-            decays = self.step // config.decay_every if config.decay_every else int(5 * progress + 1e-9)
-        return config.learning_rate * learning_rate_factor(
-            config.schedule,
-            progress,
-            decay=config.decay,
-            decays=decays,
-            step=self.step,
-            warmup_steps=config.warmup_steps,
-        )
+        config = self.config
+        progress = Progress(self.step, self.progress(), self.plateaus, config.decay, config.decay_every)
+        return config.learning_rate * learning_rate_factor(config.schedule, progress, config.warmup_steps)
 
     def steps(self) -> Iterator[Step]:
         """Updates until a limit of the run is reached.
@@ -128,12 +108,12 @@ class Trainer:
         started = time.perf_counter()
         config, streams = self.config, self.streams
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is found in the loss and the gradient
-            loss, kept, position, characters = self.loss_and_gradient()
+            result, position = self.loss_and_gradient()
             norm = clip(self.gradient.vector, config.grad_clip, config.clip_mode)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        if not (math.isfinite(result.loss) and math.isfinite(norm)):
             raise DivergedError(
-                f"step {self.step + 1}: the loss is {loss:g} and the gradient norm {norm:g}; "
-                "try a smaller --learning-rate or --grad-clip"
+                f"step {self.step + 1}: the loss is {result.loss:g} and the gradient norm {norm:g}; "
+                "try a smaller learning_rate or grad_clip"
             )
         rate = self.learning_rate()
         if config.weight_decay:
@@ -143,66 +123,70 @@ class Trainer:
                 out=self.parameters.vector,
                 where=self._matrices,
             )
-        self.optimizer.update(self.parameters.vector, self.gradient.vector, rate, self.step)
-        self.state, self.position = kept, position
+        self.updater.update(self.parameters.vector, self.gradient.vector, rate, self.step + 1)
+        characters = streams.batch_size * (position - self.position)
+        self.state, self.position = result.state, position
         if self.position >= streams.length:
-            self.epoch, self.position = self.epoch + 1, 0
-            self.state = zero_state(self.parameters, streams.batch_size)
+            self.epoch, self.position, self.state = self.epoch + 1, 0, None
         self.step += 1
         self.seconds += time.perf_counter() - started
-        return Step(self.step, loss, norm, rate, characters)
+        return Step(self.step, result.loss, norm, rate, characters)
 
-    def loss_and_gradient(self) -> tuple[float, State, int, int]:
-        """Of the next window, without taking it: loss, state to go on from, position after it, its characters.
-
-        The gradient is left in `self.gradient`.
-        """
-        config, streams, policy = self.config, self.streams, self.policy
+    def loss_and_gradient(self) -> tuple[StepResult, int]:
+        """Of the next window, without taking it: the result, and the position after it. The gradient is left in
+        `self.gradient`."""
+        config, streams = self.config, self.streams
         remaining = streams.length - self.position
-        truncation = policy.window(self.position, remaining, (config.seed, CUTS, self.step))
-        start = self.position - truncation.context
-        stop = start + len(truncation.gains)
+        window = self.truncation.window(self.position, remaining, (config.seed, CUTS, self.step))
+        start = self.position - window.context
+        stop = start + len(window.gains)
         inputs, targets = streams.read(self.epoch, start, stop)
-        loss, kept = self.stack.loss_and_gradient(
-            self.parameters,
-            inputs,
-            targets[truncation.context :],
-            self.state,
-            truncation,
-            self.gradient,
-            masks=self._dropout() if config.dropout else None,
-            keep=len(truncation.gains) - policy.context(stop),
-            recompute=config.recompute,
-        )
-        return loss, kept, stop, streams.batch_size * (stop - self.position)
+        keep = len(window.gains) - self.truncation.context(stop)
+        batch = Batch(inputs, targets[window.context :], self.state, window, keep, self._dropout(), config.recompute)
+        return self.engine.loss_and_gradient(batch), stop
 
-    def _dropout(self) -> Dropout:
+    def _dropout(self) -> Dropout | None:
         config = self.config
-        return Dropout(config.dropout, config.hidden, self.streams.batch_size, config.dtype, (config.seed, self.step))
+        if not config.dropout:
+            return None
+        return Dropout(config.dropout, config.hidden, config.dtype, (config.seed, DROPOUT, self.step))
+
+    def memory_bytes(self) -> int:
+        """Bytes held now for weights, gradients, optimiser and all buffers."""
+        return self.engine.memory_bytes() + self.updater.nbytes + self._matrices.nbytes
 
     def gradient_norms(self) -> list[float]:
         """Norm of the last gradient (after clipping) by layer from below, the output layer last."""
         views = self.gradient
-        layers = [views.layer(i) for i in range(1, len(self.architecture.hidden) + 1)]
+        layers = [tuple(views.layer(i + 1).values()) for i in range(len(self.architecture.hidden))]
         return [float(np.sqrt(sum(float(np.vdot(v, v)) for v in layer))) for layer in [*layers, views.output()]]
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, object]]:
         """The arrays and the numbers beside the weights that `restore` needs to go on exactly."""
-        arrays = {f"optimizer_{name}": slot for name, slot in self.optimizer.slots.items()}
-        arrays |= {f"H{i}": H for i, H in enumerate(self.state, start=1)}
+        arrays = {f"optimizer_{name}": slot for name, slot in self.updater.slots.items()}
+        arrays |= {f"H{i}": H for i, H in enumerate(self.state or (), start=1)}
         numbers = ("step", "epoch", "position", "seconds", "plateaus")
         return arrays, {name: getattr(self, name) for name in numbers}
 
-    def restore(self, weights: Array, arrays: dict[str, Array], numbers: dict[str, object]) -> None:
-        """Continues where `snapshot` was taken; KeyError or ValueError where something is missing or misshapen."""
+    def restore(self, weights: Array, arrays: dict[str, Array], numbers: Mapping[str, object]) -> None:
+        """Continues where `snapshot` was taken; ValueError where something is missing, misshapen or impossible."""
+        length, n = self.streams.length, self.streams.batch_size
+        step, epoch = fields.whole(numbers, "step"), fields.whole(numbers, "epoch")
+        position, plateaus = fields.whole(numbers, "position", 0, length - 1), fields.whole(numbers, "plateaus")
+        seconds = fields.number(numbers, "seconds", 0.0)
+        states, hidden = self.architecture.made_cell.states, self.architecture.hidden
+        expected = {f"optimizer_{name}": slot.shape for name, slot in self.updater.slots.items()}
+        # Where no step of the text has been left behind, there is no state: the text begins.
+        if position > self.truncation.context(position):
+            expected |= {f"H{i}": (n, states * h) for i, h in enumerate(hidden, start=1)}
+        if set(arrays) != set(expected):
+            raise ValueError(f"{', '.join(sorted(set(arrays) ^ set(expected)))} missing or unknown")
+        for name, shape in expected.items():
+            if arrays[name].shape != shape or arrays[name].dtype != self.parameters.vector.dtype:
+                raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}, not {shape}")
         self.parameters.vector[...] = weights
-        for name, slot in self.optimizer.slots.items():
+        for name, slot in self.updater.slots.items():
             slot[...] = arrays[f"optimizer_{name}"]
-        for i, H in enumerate(self.state, start=1):
-            H[...] = arrays[f"H{i}"]
-        for name in ("step", "epoch", "position", "plateaus"):
-            value = numbers[name]
-            if not isinstance(value, int):
-                raise ValueError(f"{name} is {value!r}")
-            setattr(self, name, value)
-        self.seconds = float(str(numbers["seconds"]))
+        self.state = [arrays[f"H{i}"] for i in range(1, len(hidden) + 1)] if "H1" in expected else None
+        self.step, self.epoch, self.position = step, epoch, position
+        self.plateaus, self.seconds = plateaus, seconds

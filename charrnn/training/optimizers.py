@@ -1,12 +1,14 @@
-"""Optimisers on the flat vector of weights, clipping, and the learning rate's schedules.
+"""Optimisers on the flat vector of weights, and clipping.
 
-g is the gradient, η the learning rate, θ the weights. An optimiser's slots are all its memory: a checkpoint keeps them.
+g is the gradient, η the learning rate, θ the weights, t the number of the update, from 1. An optimiser says which
+vectors it remembers (`slots`, zero at first, kept by checkpoints), and how Δ follows from g; then θ ← θ − Δ.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,92 +17,123 @@ from charrnn.network.buffers import Array, aligned
 # Updates run over blocks that stay in the cache through all the passes of one update.
 BLOCK = 65_536
 
-Rule = Callable[[Array, list[Array], Array, float, int], None]
+Slots = Mapping[str, Array]
 
 
-def _sgd(g: Array, slots: list[Array], scratch: Array, rate: float, step: int) -> None:
+class Optimizer:
+    """The contract: `delta` writes Δ (m,) for a block of m weights, from g (m,) and the block's part of the slots."""
+
+    slots: ClassVar[tuple[str, ...]] = ()
+
+    def delta(self, g: Array, slots: Slots, out: Array, rate: float, t: int) -> None:
+        """Δ into `out`; brings the slots up to date, in place."""
+        raise NotImplementedError
+
+
+class SGD(Optimizer):
     """Δ = η g."""
-    np.multiply(g, rate, out=scratch)
+
+    def delta(self, g: Array, slots: Slots, out: Array, rate: float, t: int) -> None:
+        """Δ = η g."""
+        np.multiply(g, rate, out=out)
 
 
-def _momentum(g: Array, slots: list[Array], scratch: Array, rate: float, step: int) -> None:
+class Momentum(Optimizer):
     """m ← 0.9 m + g; Δ = η m (Polyak 1964)."""
-    (m,) = slots
-    m *= 0.9
-    m += g
-    np.multiply(m, rate, out=scratch)
+
+    slots = ("m",)
+
+    def delta(self, g: Array, slots: Slots, out: Array, rate: float, t: int) -> None:
+        """m ← 0.9 m + g; Δ = η m."""
+        m = slots["m"]
+        m *= 0.9
+        m += g
+        np.multiply(m, rate, out=out)
 
 
-def _adagrad(g: Array, slots: list[Array], scratch: Array, rate: float, step: int) -> None:
+class Adagrad(Optimizer):
     """v ← v + g²; Δ = η g / (√v + ε) (Duchi, Hazan & Singer 2011)."""
-    (v,) = slots
-    np.multiply(g, g, out=scratch)
-    v += scratch
-    np.sqrt(v, out=scratch)
-    scratch += 1e-8
-    np.divide(g, scratch, out=scratch)
-    scratch *= rate
+
+    slots = ("v",)
+
+    def delta(self, g: Array, slots: Slots, out: Array, rate: float, t: int) -> None:
+        """v ← v + g²; Δ = η g / (√v + ε)."""
+        v = slots["v"]
+        np.multiply(g, g, out=out)
+        v += out
+        _divided_by_root(g, v, out, rate)
 
 
-def _rmsprop(g: Array, slots: list[Array], scratch: Array, rate: float, step: int) -> None:
+class RMSprop(Optimizer):
     """v ← 0.95 v + 0.05 g²; Δ = η g / (√v + ε) (Tieleman & Hinton 2012)."""
-    (v,) = slots
-    np.multiply(g, g, out=scratch)
-    scratch *= 0.05
-    v *= 0.95
-    v += scratch
-    np.sqrt(v, out=scratch)
-    scratch += 1e-8
-    np.divide(g, scratch, out=scratch)
-    scratch *= rate
+
+    slots = ("v",)
+
+    def delta(self, g: Array, slots: Slots, out: Array, rate: float, t: int) -> None:
+        """v ← 0.95 v + 0.05 g²; Δ = η g / (√v + ε)."""
+        v = slots["v"]
+        np.multiply(g, g, out=out)
+        out *= 0.05
+        v *= 0.95
+        v += out
+        _divided_by_root(g, v, out, rate)
 
 
-def _adam(g: Array, slots: list[Array], scratch: Array, rate: float, step: int) -> None:
-    """m ← β₁m + g, v ← β₂v + g²; Δ = η m̂ / (√v̂ + ε) (Kingma & Ba 2015, algorithm 1, whose m and v are ours times
+class Adam(Optimizer):
+    """m ← β₁m + g, v ← β₂v + g²; Δ = η m̂ / (√v̂ + ε) (Kingma & Ba 2015, algorithm 1, whose m and v are these times
     1−β₁ and 1−β₂).
 
     m̂ = m (1−β₁)/(1−β₁ᵗ) and √v̂ = √v √((1−β₂)/(1−β₂ᵗ)); the factors of both are taken out of the fraction.
     """
-    beta1, beta2 = 0.9, 0.999
-    root = math.sqrt((1 - beta2 ** (step + 1)) / (1 - beta2))
-    m, v = slots
-    m *= beta1
-    m += g
-    v *= beta2
-    np.multiply(g, g, out=scratch)
-    v += scratch
-    np.sqrt(v, out=scratch)
-    scratch += 1e-8 * root
-    np.divide(m, scratch, out=scratch)
-    scratch *= rate * root * (1 - beta1) / (1 - beta1 ** (step + 1))
+
+    slots = ("m", "v")
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-8
+
+    def delta(self, g: Array, slots: Slots, out: Array, rate: float, t: int) -> None:
+        """Δ = η m̂ / (√v̂ + ε)."""
+        beta1, beta2, m, v = self.beta1, self.beta2, slots["m"], slots["v"]
+        root = math.sqrt((1 - beta2**t) / (1 - beta2))
+        m *= beta1
+        m += g
+        v *= beta2
+        np.multiply(g, g, out=out)
+        v += out
+        np.sqrt(v, out=out)
+        out += self.epsilon * root
+        np.divide(m, out, out=out)
+        out *= rate * root * (1 - beta1) / (1 - beta1**t)
 
 
-# An optimiser is its rule and the names of its slots, arrays as long as the weights that the rule keeps.
-OPTIMIZERS: dict[str, tuple[Rule, tuple[str, ...]]] = {
-    "sgd": (_sgd, ()),
-    "momentum": (_momentum, ("m",)),
-    "adagrad": (_adagrad, ("v",)),
-    "rmsprop": (_rmsprop, ("v",)),
-    "adam": (_adam, ("m", "v")),
-}
+def _divided_by_root(g: Array, v: Array, out: Array, rate: float) -> None:
+    """η g / (√v + ε)."""
+    np.sqrt(v, out=out)
+    out += 1e-8
+    np.divide(g, out, out=out)
+    out *= rate
 
 
-class Optimizer:
-    """Applies the rule called `name` to weights (size,); `slots` begin at zero."""
+class Updater:
+    """Applies an optimiser to weights (size,), block by block; `slots` begin at zero."""
 
-    def __init__(self, name: str, size: int, dtype: np.dtype[np.floating]) -> None:
-        self._rule, names = OPTIMIZERS[name]
-        self.slots: dict[str, Array] = {slot: aligned(size, dtype) for slot in names}
-        self._scratch: Array = aligned(min(size, BLOCK), dtype)
+    def __init__(self, optimizer: Optimizer, size: int, dtype: np.dtype[np.floating]) -> None:
+        self.slots: dict[str, Array] = {slot: aligned(size, dtype) for slot in optimizer.slots}
+        self._optimizer = optimizer
+        self._delta: Array = aligned(min(size, BLOCK), dtype)
 
-    def update(self, weights: Array, g: Array, rate: float, step: int) -> None:
-        """θ ← θ − Δ, in place; `step` counts from 0."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._delta.nbytes + sum(slot.nbytes for slot in self.slots.values())
+
+    def update(self, weights: Array, g: Array, rate: float, t: int) -> None:
+        """θ ← θ − Δ, in place; t counts from 1."""
         for start in range(0, len(weights), BLOCK):
             part = slice(start, start + BLOCK)
-            weights_part = weights[part]
-            scratch = self._scratch[: len(weights_part)]
-            self._rule(g[part], [slot[part] for slot in self.slots.values()], scratch, rate, step)
-            weights_part -= scratch
+            theta = weights[part]
+            delta = self._delta[: len(theta)]
+            slots = {name: slot[part] for name, slot in self.slots.items()}
+            self._optimizer.delta(g[part], slots, delta, rate, t)
+            theta -= delta
 
 
 def clip(g: Array, limit: float, mode: str) -> float:
@@ -111,18 +144,3 @@ def clip(g: Array, limit: float, mode: str) -> float:
     elif limit and norm > limit:
         g *= limit / norm
     return norm
-
-
-def learning_rate_factor(
-    schedule: str, progress: float, *, decay: float, decays: int, step: int, warmup_steps: int
-) -> float:
-    """What the learning rate is multiplied by after `step` updates, at `progress` 0…1 through the run.
-
-    constant: 1. cosine: half a cosine from 1 to 0.05. step, plateau: decay ** decays. Each times the linear warm-up.
-    """
-    warm = min(1.0, (step + 1) / (warmup_steps + 1))
-    if schedule == "cosine":
-        return warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
-    if schedule in ("step", "plateau"):
-        return warm * decay**decays
-    return warm

@@ -1,75 +1,69 @@
-"""What a run will need, said before it starts: memory by formula, time by measuring a few steps."""
+"""What a run will need, said before it starts: memory and time, both measured in a step that is not taken."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
-from charrnn.network.buffers import STEPS
-from charrnn.network.one_hot import DENSE
-from charrnn.network.output import block_rows
-from charrnn.network.stack import segment_length
 from charrnn.training.loop import Trainer
-from charrnn.training.optimizers import BLOCK, OPTIMIZERS
+
+LOOKED_AT = 1000  # windows; of those that begin inside a block, the steps to run again soon repeat themselves
 
 
-def memory_bytes(trainer: Trainer) -> int:
-    """Bytes that training needs for weights, gradient, optimiser, and the buffers of forward and backward pass.
+@dataclass(frozen=True)
+class Preflight:
+    """Seconds that the rest of the run will take, without validation, and bytes that it holds while it trains.
 
-    A formula, within a tenth of what is measured (tests/test_preflight.py). For random truncation it is that of the
-    mean window. The text itself, and the interpreter with its libraries (about 40 MB), come on top.
+    The text itself, and the interpreter with its libraries (about 40 MB a process), come on top.
     """
-    config, streams, cell = trainer.config, trainer.streams, trainer.stack.cell
-    n, hidden, symbols = streams.batch_size, config.hidden, trainer.architecture.symbols
-    size, P = trainer.parameters.vector.itemsize, trainer.parameters.vector.size
-    tau = config.tau or 1
-    T = streams.seq_length
-    if config.truncation != "full":
-        T = min(T + tau - 1, streams.length)
-    k = segment_length(T) if config.truncation != "sliding" else T
-    segments = -(-T // k)
-    gates, states = cell.gates, cell.states
-    widest, total_h = max(hidden), sum(hidden)
-    X = symbols if symbols <= DENSE else 0
 
-    kept = (1 if config.recompute else segments) * (k + 1) * n * states * total_h  # S of every layer
-    if cell.keeps_Z:
-        kept += (1 if config.recompute else segments) * k * n * gates * total_h
-    if config.dropout:
-        kept += (1 if config.recompute else segments) * k * n * total_h
-    between = segments * n * states * total_h if segments > 1 else 0  # the states that segments begin with
-    errors = max(hidden[0::2]) + max(hidden[1::2], default=0)  # dH of a layer, and of the one below it
-    shared = k * n * (gates * widest + errors + widest + X) + n * widest  # Z, dH, φ′, X; H_{t-1} W_hh
-    shared += 0 if X else k * n * hidden[0] * gates  # rows of dZ_1, sorted by symbol
-    shared += k * n * widest if config.dropout else 0  # H, masked
-    if config.truncation == "sliding":
-        shared += k * n * (states * (2 * total_h + widest) + gates * total_h)  # E of two lags, dZ carried; the sums
-    logits = min(k * n, block_rows(symbols)) * symbols
-    weights = (2 + len(OPTIMIZERS[config.optimizer][1])) * P + min(P, BLOCK)  # and the optimiser's scratch
-    weights += (trainer.stack.workers - 1) * P  # a gradient for each of the others
-    each = gates * widest * widest + symbols * hidden[0] * gates  # W_hh, laid out for the loop; W_xh + b
-    each += gates * widest * max(*hidden, X) if segments > 1 else 0  # a segment's gradient, before it is added
-    weights += trainer.stack.workers * each
-    views = 150 * (k + T % k) * min((1 if config.recompute else segments) * len(hidden) + 4, STEPS)  # steps of blocks
-    ids = 2 * T * n * 8 + 6 * k * n * 8  # inputs and targets; their order by symbol
-    return size * (kept + between + shared + logits + weights) + views + ids + P
+    seconds: float
+    memory_bytes: int
+
+
+def preflight(trainer: Trainer) -> Preflight:
+    """Runs the forward and backward pass of a step or two, without taking them, and asks the trainer and its engine."""
+    seconds = expected_seconds(trainer)
+    by_context = _positions_by_context(trainer)
+    if trainer.truncation.context(by_context[-1]):
+        _loss_and_gradient_at(trainer, by_context[-1])  # the longest window needs the most memory
+    return Preflight(seconds, trainer.memory_bytes())
 
 
 def seconds_per_step(trainer: Trainer) -> float:
-    """The time of one step, by running the first one's forward and backward pass without taking it.
+    """The time of one step, by running the forward and backward pass of a usual one without taking it.
 
     The quickest of up to six: of those after the first, a tenth of a second is enough. The first waits for the workers
     to start and touches the memory; where it takes long all the same, it is the only one.
     """
 
+    by_context = _positions_by_context(trainer)
+    usual = by_context[len(by_context) // 2]
+
     def seconds() -> float:
         started = time.perf_counter()
-        trainer.loss_and_gradient()
+        _loss_and_gradient_at(trainer, usual)
         return time.perf_counter() - started
 
     measured = [seconds()]
     while measured[0] < 2 and sum(measured[1:]) < 0.1 and len(measured) < 6:
         measured.append(seconds())
     return min(measured)
+
+
+def _positions_by_context(trainer: Trainer) -> list[int]:
+    """Places of some of the windows to come, from the one with the fewest steps to run again to that with the most."""
+    streams = trainer.streams
+    ahead = range(trainer.position, streams.length, streams.seq_length)[:LOOKED_AT]
+    return sorted(ahead, key=trainer.truncation.context)
+
+
+def _loss_and_gradient_at(trainer: Trainer, position: int) -> None:
+    before, trainer.position = trainer.position, position
+    try:
+        trainer.loss_and_gradient()
+    finally:
+        trainer.position = before
 
 
 def expected_seconds(trainer: Trainer) -> float:

@@ -21,10 +21,11 @@ from charrnn.storage.durable import interrupts_held
 from charrnn.text.batches import Streams
 from charrnn.text.corpus import EncodedCorpus, can_be_read_again, checksum, encode_corpus, open_ids
 from charrnn.text.tokenizer import Tokenizer
-from charrnn.training.config import FIELDS, TrainConfig
+from charrnn.training.cores import choose_workers
 from charrnn.training.loop import Trainer
 from charrnn.training.run import IDS, Run, Source, default_directory
 from charrnn.training.session import Session
+from charrnn.training.settings import FIELDS, Settings
 
 Progress = Callable[[int], object] | None
 VALIDATION_CHARACTERS = 1_000_000  # a longer validation text is cut: enough to choose the best network by
@@ -36,21 +37,21 @@ class Prepared:
 
     session: Session
     corpus: EncodedCorpus
-    test: Array | None
     notices: list[str] = field(default_factory=list)
 
 
-def begin(
+def create(
     sources: list[str],
-    config: TrainConfig,
-    out: Path | None,
-    force: bool,
-    init_from: Path | None,
-    unknown: str,
-    workers: int = 1,
+    settings: Settings,
+    out: Path | None = None,
+    *,
+    force: bool = False,
+    init_from: Path | None = None,
+    unknown: str = "error",
     progress: Progress = None,
 ) -> Prepared:
     """A new run. Nothing of an earlier one is touched before the texts and the checkpoint are known to be good."""
+    config, workers = settings, choose_workers(settings)
     run = Run(out or default_directory(sources))
     run.check_free(force)
     existed = run.directory.exists()
@@ -80,58 +81,58 @@ def begin(
     return prepared
 
 
-def go_on(run: Run, config: TrainConfig, workers: int = 1, progress: Progress = None) -> Prepared:
+def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
     """An earlier run from its last checkpoint. CorpusError if its text is no longer the same."""
+    config, workers = settings, choose_workers(settings)
     manifest = run.manifest()
     run.lock()
     checkpoint = checkpoints.load(run.last)
-    sources, unknown = [str(name) for name in manifest["corpus"]], str(manifest["unknown"])
+    sources, unknown = manifest.corpus, manifest.unknown
     if "-" in sources and not (run.directory / IDS).exists():
         raise CorpusError(
-            f"{run.directory}: its text came from standard input and is gone; --init-from takes its weights"
+            f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
         )
-    kept, sha256 = run.directory / IDS, str(manifest["sha256"])
+    kept, sha256 = run.directory / IDS, manifest.sha256
     again = all(map(can_be_read_again, sources))
     if again and checksum(sources, config.encoding, progress) != sha256:
         raise CorpusError(
             f"{', '.join(sources)}: not the text that {run.directory} was trained on; restore it, "
-            f"or begin anew with --init-from {run.directory}"
+            f"or begin a new run from its weights (init_from {run.directory})"
         )
     if kept.exists():
-        corpus = open_ids(kept, sha256, checkpoint.symbols)
+        corpus = open_ids(kept, sha256, checkpoint.symbols, verify=True)
     elif not again:
-        raise CorpusError(f"{kept} is gone, and the text came from a pipe; --init-from takes its weights")
+        raise CorpusError(
+            f"{kept} is gone, and the text came from a pipe; begin a new run from its weights (init_from)"
+        )
     else:
         corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress)
     prepared = _assemble(run, config, corpus, unknown, workers)
     prepared.session.resume(checkpoint)
     reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
     if reached:
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in reached)
-        prepared.notices.append(f"the run has reached its end by {flags}; raise it to go further")
+        prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
     else:
         run.write_config(config)
-    now, then = {**blas.describe(), "workers": workers}, manifest["blas"]
+    now, then = blas.describe(), manifest.blas
     changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
     if changed:
         prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
     return prepared
 
 
-def _like(config: TrainConfig, parameters: Parameters) -> TrainConfig:
+def _like(config: Settings, parameters: Parameters) -> Settings:
     """`config` with the architecture of the checkpoint; ConfigError where a setting asks for another one."""
-    import dataclasses
-
     architecture = parameters.architecture
     theirs = {"hidden": architecture.hidden, "activation": architecture.activation, "cell": architecture.cell}
     for key, value in theirs.items():
         wish = getattr(config, key)
         if wish not in (value, FIELDS[key].default):
-            raise ConfigError(f"{key} {wish}: the checkpoint of --init-from has {value}; leave it out")
-    return dataclasses.replace(config, **theirs)  # type: ignore[arg-type]
+            raise ConfigError(f"{key} {wish}: the checkpoint that the weights are taken from has {value}; leave it out")
+    return config.replace(**theirs)
 
 
-def _assemble(run: Run, config: TrainConfig, corpus: EncodedCorpus, unknown: str, workers: int) -> Prepared:
+def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int) -> Prepared:
     """Splits the text, cuts it into streams and makes the network."""
     symbols = corpus.symbols
     total = len(corpus.ids)
@@ -155,10 +156,16 @@ def _assemble(run: Run, config: TrainConfig, corpus: EncodedCorpus, unknown: str
         test = corpus.ids[total - test_count :]
     streams = Streams(corpus.ids[:stop], config.batch_size, config.seq_length, corpus.release)
     trainer = Trainer(config, tokenizer.size, streams, workers)
-    session = Session(trainer, run, symbols, validation[:VALIDATION_CHARACTERS] if len(validation) > 1 else None)
+    session = Session(
+        trainer,
+        run,
+        symbols,
+        validation=validation[:VALIDATION_CHARACTERS] if len(validation) > 1 else None,
+        test=np.asarray(test) if len(test) > 1 else None,
+    )
     notices = [streams.notice] if streams.notice else []
     if len(validation) > VALIDATION_CHARACTERS:
         notices.append(f"of the validation text the first {VALIDATION_CHARACTERS:,} characters are scored")
     if val_count and len(validation) < 2:
         notices.append("the text is too short for validation: the training loss decides which checkpoint is best")
-    return Prepared(session, corpus, np.asarray(test) if len(test) > 1 else None, notices)
+    return Prepared(session, corpus, notices)

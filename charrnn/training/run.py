@@ -11,16 +11,17 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from charrnn import __version__
-from charrnn.errors import CheckpointError, ConfigError, StorageError
-from charrnn.storage import BEST, LAST
-from charrnn.storage.durable import atomic_write_bytes
-from charrnn.training.config import TrainConfig, resolve
+from charrnn.errors import CheckpointError, ConfigError, RunExistsError, StorageError
+from charrnn.storage import BEST, LAST, fields
+from charrnn.storage.durable import append_line, atomic_write_bytes, read_small
+from charrnn.training.settings import RESUMABLE, Settings, resolve
 
+MOST_OF_MANIFEST, MOST_OF_METRICS = 1_000_000, 1_000_000_000  # bytes
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
 
 
@@ -32,6 +33,16 @@ class Source:
     sha256: str
     characters: int
     unknown: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run says of itself: its texts, their checksum, what became of unknown characters, and the BLAS."""
+
+    corpus: list[str]
+    sha256: str
+    unknown: str
+    blas: dict[str, object]
 
 
 def default_directory(corpus: list[str], runs: Path = Path("runs")) -> Path:
@@ -69,19 +80,18 @@ class Run:
     def check_free(self, force: bool) -> None:
         """ConfigError if there is something in the way that `force` does not allow to go."""
         if self.directory.exists() and not self.directory.is_dir():
-            raise ConfigError(f"{self.directory} is a file; choose another --out")
+            raise ConfigError(f"{self.directory} is a file; choose another directory")
         if not self.directory.exists() or all(is_leftover(path) for path in self.directory.iterdir()):
             return
         is_run = any((self.directory / name).exists() for name in (MANIFEST, LAST, BEST))
         if not is_run:
-            raise ConfigError(f"{self.directory} holds other files; choose another --out")
+            raise ConfigError(f"{self.directory} holds other files; choose another directory")
         if not force:
-            raise ConfigError(
-                f"{self.directory} holds a run; choose another --out, add --force to replace it, "
-                f"or go on with it: charrnn train --resume {self.directory}"
+            raise RunExistsError(
+                f"{self.directory} holds a run; choose another directory, resume that run, or replace it by force"
             )
 
-    def create(self, config: TrainConfig, source: Source, blas: Mapping[str, object], ids: Path) -> None:
+    def create(self, config: Settings, source: Source, blas: Mapping[str, object], ids: Path) -> None:
         """Makes the directory, without what an earlier run left there, and writes settings and manifest.
 
         The file `ids` becomes the run's own, if it exists.
@@ -98,7 +108,9 @@ class Run:
             for path in filter(is_leftover, self.directory.iterdir()):
                 path.unlink()
         except OSError as error:
-            raise StorageError(f"cannot write to {self.directory}: {error.strerror}; choose another --out") from error
+            raise StorageError(
+                f"cannot write to {self.directory}: {error.strerror}; choose another directory"
+            ) from error
         manifest = {
             "charrnn": __version__,
             "python": platform.python_version(),
@@ -112,7 +124,7 @@ class Run:
             "command": ["charrnn", *sys.argv[1:]],
         }
         self.write_config(config)
-        atomic_write_bytes(self.directory / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n")
+        atomic_write_bytes(self.directory / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n", follow=False)
 
     def lock(self) -> None:
         """Keeps other trainings out of the directory until this process ends; ConfigError if one is at work there."""
@@ -127,75 +139,90 @@ class Run:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            raise ConfigError(f"{self.directory}: another training is at work there; choose another --out") from None
+            raise ConfigError(
+                f"{self.directory}: another training is at work there; choose another directory"
+            ) from None
         self._lock = descriptor
 
-    def write_config(self, config: TrainConfig) -> None:
-        """Replaces config.yaml."""
-        atomic_write_bytes(self.directory / CONFIG, config.as_yaml().encode())
+    def unlock(self) -> None:
+        """Lets others in."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
-    def manifest(self) -> dict[str, Any]:
-        """The manifest; CheckpointError if this is no run directory."""
+    def write_config(self, config: Settings) -> None:
+        """Replaces config.yaml."""
+        atomic_write_bytes(self.directory / CONFIG, config.as_yaml().encode(), follow=False)
+
+    def manifest(self) -> Manifest:
+        """What the run was trained on; CheckpointError if this is no run directory."""
         path = self.directory / MANIFEST
         try:
-            content = json.loads(path.read_text("utf-8"))
-            if not isinstance(content["corpus"], list) or not isinstance(content["sha256"], str):
-                raise ValueError("corpus or sha256")
-            content["unknown"], content["blas"].get
+            content = fields.parse_json(read_small(path, MOST_OF_MANIFEST), MOST_OF_MANIFEST)
+            if not isinstance(content, dict):
+                raise ValueError("it is no object")
+            corpus = content.get("corpus")
+            if not isinstance(corpus, list) or not all(isinstance(name, str) for name in corpus):
+                raise ValueError("corpus must be a list of names")
+            return Manifest(
+                corpus, fields.text(content, "sha256"), fields.text(content, "unknown"), fields.mapping(content, "blas")
+            )
         except (FileNotFoundError, NotADirectoryError):
             raise CheckpointError(
                 f"{self.directory}: no run directory (it has no {MANIFEST}); check the path"
             ) from None
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise CheckpointError(
-                f"{path}: damaged ({error}); --init-from {self.best} still takes its weights"
+                f"{path}: damaged ({error}); a new run can still take the weights of {self.best} (init_from)"
             ) from error
-        return dict(content)
 
-    def config(self, overrides: Mapping[str, str | None]) -> TrainConfig:
-        """The settings of the run, with `overrides` from the command line."""
+    def resumed_settings(self, changes: Mapping[str, object]) -> Settings:
+        """The settings of the run with `changes` (None: not given); ConfigError for one that cannot change."""
+        fixed = [name for name, value in changes.items() if value is not None and name not in RESUMABLE]
+        if fixed:
+            raise ConfigError(
+                f"{fixed[0]} cannot change in a run that is resumed; leave it out, or begin a new run from its weights "
+                "(init_from)"
+            )
+        self.manifest()  # says so if there is no run
+        return self.config(changes)
+
+    def config(self, overrides: Mapping[str, object]) -> Settings:
+        """The settings of the run, with `overrides` (None: not given)."""
         return resolve(self.directory / CONFIG, overrides)[0]
 
     def keep_best_from_last(self) -> None:
         """Makes a best checkpoint of the last one, where training stopped before the first evaluation."""
         if not self.best.exists() and self.last.exists():
-            atomic_write_bytes(self.best, self.last.read_bytes())
+            atomic_write_bytes(self.best, self.last.read_bytes(), follow=False)
 
     def rewind_metrics(self, step: int) -> None:
         """Drops the rows after `step`, and a torn last line: what follows was not saved, and will be done again."""
-        path = self.directory / METRICS
+        kept = [line for line, row in self._rows() if row["step"] <= step]
+        if kept or (self.directory / METRICS).exists():
+            atomic_write_bytes(self.directory / METRICS, b"".join(kept), follow=False)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows so far: step, epoch, train and, where it was evaluated, validation; losses in nats per character."""
+        return [row for _, row in self._rows()]
+
+    def _rows(self) -> list[tuple[bytes, dict[str, Any]]]:
+        """The lines that hold a row, with the row."""
         try:
-            lines = path.read_bytes().splitlines(keepends=True)
+            lines = read_small(self.directory / METRICS, MOST_OF_METRICS).splitlines(keepends=True)
         except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-        kept = []
+            return []
+        rows = []
         for line in lines:
             try:
-                row = json.loads(line)
-                if row["step"] <= step and line.endswith(b"\n"):
-                    kept.append(line)
-            except (ValueError, KeyError, TypeError):
+                row = fields.parse_json(line, len(line))
+                if isinstance(row, dict) and line.endswith(b"\n"):
+                    rows.append((line, {**row, "step": fields.whole(row, "step")}))
+            except ValueError:
                 continue
-        atomic_write_bytes(path, kept)
+        return rows
 
     def log(self, row: Mapping[str, object]) -> None:
-        """Appends one row of strict JSON to the metrics, in a single write."""
-        line = json.dumps({k: v for k, v in row.items() if not (isinstance(v, float) and not math.isfinite(v))})
-        path = self.directory / METRICS
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            try:
-                os.write(descriptor, line.encode() + b"\n")
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be written ({error.strerror}); free some space") from error
-
-
-def settings(config: TrainConfig) -> dict[str, object]:
-    """The settings as plain JSON, for a checkpoint."""
-    return asdict(config)
+        """Appends one row of strict JSON to the metrics."""
+        finite = {k: v for k, v in row.items() if not (isinstance(v, float) and not math.isfinite(v))}
+        append_line(self.directory / METRICS, json.dumps(finite, allow_nan=False))

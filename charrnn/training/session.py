@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from charrnn.errors import CheckpointError, DivergedError
-from charrnn.inference.evaluation import Score, evaluate
-from charrnn.model import Model, of_checkpoint
+from charrnn.errors import CheckpointError, DivergedError, WorkerError
+from charrnn.inference.scoring import Score, evaluate
+from charrnn.model import Model, load, of_checkpoint
 from charrnn.network.buffers import Array
-from charrnn.storage import BEST, LAST
+from charrnn.storage import BEST, LAST, fields
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.checkpoint import Checkpoint
 from charrnn.training.loop import Step, Trainer
-from charrnn.training.run import Run, settings
+from charrnn.training.run import Run
 
 LOG_EVERY = 50  # updates between rows of the metrics
 SAVE_SECONDS = 60.0
+EXACT = 200_000  # up to so many characters the final score is exact, as one stream
+STREAMS = 128
+
+Scoring = Callable[[str, int], Callable[[int], object]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,12 @@ class _Mean:
     total: float = 0.0
     count: int = 0
 
+    @classmethod
+    def of(cls, values: Mapping[str, object], name: str) -> _Mean:
+        """The one that a checkpoint carries; ValueError if it carries none."""
+        value = fields.mapping(values, name)
+        return cls(fields.number(value, "total"), fields.whole(value, "count"))
+
     def add(self, value: float) -> None:
         self.total += value
         self.count += 1
@@ -51,6 +63,45 @@ class _Mean:
         return mean
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a training gave: the best network, its scores, and how they came about.
+
+    steps, epochs: of the whole run. characters, seconds: of this session, which a resumed run has several of; seconds
+    of training alone. train: mean loss in nats since the last evaluation. history: the rows of metrics.jsonl.
+    """
+
+    run: Path
+    checkpoint: Path
+    model: Model
+    steps: int
+    epochs: float
+    characters: int
+    seconds: float
+    train: float | None
+    validation: Score | None
+    test: Score | None
+    history: list[dict[str, Any]] = field(repr=False)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, without model and history."""
+        scores = {
+            name: score and score.as_dict() for name, score in (("validation", self.validation), ("test", self.test))
+        }
+        return {
+            "run": str(self.run),
+            "checkpoint": str(self.checkpoint),
+            "parameters": self.model.parameters.vector.size,
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "characters": self.characters,
+            "seconds": self.seconds,
+            "characters_per_second": self.characters / self.seconds if self.seconds else 0.0,
+            "train": None if self.train is None else measures(self.train),
+            **scores,
+        }
+
+
 @dataclass
 class Session:
     """One run from its start, or from its last checkpoint, to one of its limits."""
@@ -58,12 +109,20 @@ class Session:
     trainer: Trainer
     run: Run
     symbols: str
-    validation: Array | None
+    validation: Array | None = None
+    test: Array | None = None
     best: float = math.inf
     stale: int = 0  # evaluations without improvement
     train: float = math.nan
     _interval: _Mean = field(default_factory=_Mean)
     _row: _Mean = field(default_factory=_Mean)
+    _trained: int = 0  # characters of this session
+    _before: float = 0.0  # seconds of training of the sessions before
+
+    @property
+    def model(self) -> Model:
+        """The network as it is now."""
+        return Model(self.trainer.parameters, self.symbols, self.trainer.config.plain())
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continues from the run's last checkpoint; CheckpointError if it does not fit the settings."""
@@ -72,25 +131,30 @@ class Session:
             model = of_checkpoint(checkpoint, self.run.last)
             if model.parameters.architecture != self.trainer.architecture:
                 raise ValueError("another architecture")
-            numbers = progress["trainer"]
-            assert isinstance(numbers, dict)
-            self.trainer.restore(model.parameters.vector, checkpoint.extra, numbers)
-            best, train = progress["best"], progress["train"]
-            self.best = math.inf if best is None else float(str(best))
-            self.train = math.nan if train is None else float(str(train))
-            self.stale = int(str(progress["stale"]))
-            for name in ("_interval", "_row"):
-                pair = progress[name]
-                assert isinstance(pair, list)
-                setattr(self, name, _Mean(float(pair[0]), int(pair[1])))
-        except (KeyError, ValueError, TypeError, AssertionError) as error:
+            self.trainer.restore(model.parameters.vector, checkpoint.extra, fields.mapping(progress, "trainer"))
+            self.best = math.inf if progress.get("best") is None else fields.number(progress, "best")
+            self.train = math.nan if progress.get("train") is None else fields.number(progress, "train")
+            self.stale = fields.whole(progress, "stale")
+            self._interval, self._row = _Mean.of(progress, "interval"), _Mean.of(progress, "row")
+        except ValueError as error:
             raise CheckpointError(
-                f"{self.run.last}: cannot be resumed ({error}); --init-from takes its weights"
+                f"{self.run.last}: cannot be resumed ({error}); a new run can take its weights (init_from)"
             ) from error
+        self._before = self.trainer.seconds
         self.run.rewind_metrics(self.trainer.step)
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Step | Evaluation]:
-        """Steps and evaluations until a limit is reached, patience ends or `stop()` is true; then all is saved."""
+        """Steps and evaluations until a limit is reached, patience ends or `stop()` is true; then all is saved.
+
+        WorkerError if a worker process ends; what had been trained is saved before.
+        """
+        try:
+            yield from self._events(stop)
+        except WorkerError:
+            self.save(LAST)
+            raise
+
+    def _events(self, stop: Callable[[], bool]) -> Iterator[Step | Evaluation]:
         trainer, config = self.trainer, self.trainer.config
         saved = time.monotonic()
         self._characters, self._since = 0, trainer.seconds
@@ -98,6 +162,7 @@ class Session:
             self._interval.add(step.loss)
             self._row.add(step.loss)
             self._characters += step.characters
+            self._trained += step.characters
             yield step
             done = trainer.progress() >= 1
             evaluated = done or step.number % config.eval_every == 0
@@ -127,10 +192,10 @@ class Session:
         if self.validation is None:
             return None
         streams = min(128, max(1, len(self.validation) // 512))
-        score = evaluate(self.trainer.parameters, self.validation, streams=streams, workers=self.trainer.stack.workers)
+        score = evaluate(self.trainer.parameters, self.validation, streams=streams, workers=self.trainer.engine.workers)
         if not math.isfinite(score.nats_per_char):
             raise DivergedError(
-                f"step {step.number}: the validation loss is {score.nats_per_char}; try a smaller --learning-rate"
+                f"step {step.number}: the validation loss is {score.nats_per_char}; try a smaller learning_rate"
             )
         return score
 
@@ -165,12 +230,46 @@ class Session:
         self.run.log(row)
         self._characters, self._since = 0, trainer.seconds
 
+    def result(self, score: bool = True, progress: Scoring = lambda name, total: lambda count: None) -> Result:
+        """What the run has given so far; its best network is scored on the validation and test text, if `score`.
+
+        `progress` is called with the name of a text and its predictions, and gives a function of those done.
+        """
+        self.run.keep_best_from_last()
+        model = load(self.run.best)
+        scores: dict[str, Score | None] = {"validation": None, "test": None}
+        for name, ids in (("validation", self.validation), ("test", self.test)):
+            if score and ids is not None:
+                streams, workers = (1, 1) if len(ids) <= EXACT else (STREAMS, self.trainer.engine.workers)
+                done = progress(name, len(ids) - 1)
+                scores[name] = evaluate(model.parameters, ids, streams=streams, workers=workers, progress=done)
+        trainer = self.trainer
+        train = self._interval.total / self._interval.count if self._interval.count else self.train
+        return Result(
+            self.run.directory,
+            self.run.best,
+            model,
+            trainer.step,
+            trainer.epochs,
+            self._trained,
+            trainer.seconds - self._before,
+            train if math.isfinite(train) else None,
+            scores["validation"],
+            scores["test"],
+            self.run.metrics(),
+        )
+
+    def close(self) -> None:
+        """Ends worker processes, and lets others into the run directory."""
+        self.trainer.engine.close()
+        self.run.unlock()
+
     def save(self, name: str) -> None:
         """Writes the checkpoint `name`; the last one holds all that going on exactly needs."""
         if not np.isfinite(self.trainer.parameters.vector).all():
             raise DivergedError(
                 f"step {self.trainer.step}: a weight is not finite; what was saved before still is: "
-                f"--init-from {self.run.directory} with a smaller --learning-rate"
+                f"begin a new run from {self.run.directory} (init_from) with a smaller learning_rate"
             )
         arrays, numbers = self.trainer.snapshot()
         progress: dict[str, object] = {
@@ -178,10 +277,15 @@ class Session:
             "best": self.best if math.isfinite(self.best) else None,
             "train": self.train if math.isfinite(self.train) else None,
             "stale": self.stale,
-            "_interval": [self._interval.total, self._interval.count],
-            "_row": [self._row.total, self._row.count],
+            "interval": vars(self._interval),
+            "row": vars(self._row),
         }
-        checkpoint = Model(self.trainer.parameters, self.symbols, settings(self.trainer.config)).checkpoint()
+        checkpoint = self.model.checkpoint()
         checkpoint.progress = progress
         checkpoint.extra = arrays if name == LAST else {}
         checkpoints.save(self.run.directory / name, checkpoint)
+
+
+def measures(nats: float) -> dict[str, float]:
+    """A loss in nats per character, in bits, and as perplexity."""
+    return {"nats_per_char": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(min(nats, 700.0))}

@@ -1,0 +1,55 @@
+"""Learning-rate schedules: what the rate is multiplied by as a run goes on.
+
+A schedule is a function of `Progress`. Each is multiplied by the warm-up, a straight line from 0 over some updates.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from charrnn.registry import SCHEDULES
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands: updates done, the share of the run that is done (0…1), and evaluations that found a plateau.
+
+    decay, decay_every: the settings of that name; decay_every None is a fifth of the run.
+    """
+
+    step: int
+    done: float
+    plateaus: int = 0
+    decay: float = 0.5
+    decay_every: int | None = None
+
+
+def constant(progress: Progress) -> float:
+    """1."""
+    return 1.0
+
+
+def cosine(progress: Progress) -> float:
+    """Half a cosine, from 1 to 0.05."""
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(progress.done, 1.0)))
+
+
+def step(progress: Progress) -> float:
+    """decay ** (decays so far), one every `decay_every` updates."""
+    # Rounding must not put a decay one update late.
+    every = progress.decay_every
+    decays = progress.step // every if every else int(5 * progress.done + 1e-9)
+    return progress.decay**decays
+
+
+def plateau(progress: Progress) -> float:
+    """decay ** plateaus."""
+    return progress.decay**progress.plateaus
+
+
+def learning_rate_factor(schedule: str, progress: Progress, warmup_steps: int) -> float:
+    """The factor of the learning rate for the next update, warm-up included."""
+    warm = min(1.0, (progress.step + 1) / (warmup_steps + 1))
+    factor: float = SCHEDULES[schedule](progress)
+    return warm * factor

@@ -1,0 +1,222 @@
+"""The settings of a run: one model from which flags, YAML keys, checks and help are made.
+
+To import this must not import NumPy: the settings choose the BLAS. The names of the registries are enough here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from charrnn.errors import ConfigError
+from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
+from charrnn.training.setting_types import (
+    MOST,
+    NUMBER,
+    WHOLE,
+    Checked,
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Switch,
+    Text,
+    Widths,
+    hint,
+    one_of,
+    shown,
+)
+from charrnn.training.settings_file import escaped, read, write
+
+NETWORK, DATA, LENGTH, OPTIMISATION, RUN = "Network", "Data", "Length of the run", "Optimisation", "Run"
+DTYPES, CUTS, CLIP_MODES = ("float32", "float64"), ("constant", "polynomial"), ("norm", "value")
+STEPS = 3000  # of a run that is given no limit
+
+
+def _setting(default: Any, help: str, metavar: str, panel: str) -> Any:
+    return Field(default, description=help, json_schema_extra={"metavar": metavar, "panel": panel})
+
+
+def _either(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+class NetworkSettings(Checked):
+    """What is trained."""
+
+    hidden: Widths = _setting((256, 256), "Width of each recurrent layer.", "WIDTHS", NETWORK)
+    activation: Annotated[Text, one_of(ACTIVATIONS)] = _setting("tanh", f"φ: {_either(ACTIVATIONS)}.", "NAME", NETWORK)
+    cell: Annotated[Text, one_of(CELLS)] = _setting("rnn", f"Recurrent cell: {_either(CELLS)}.", "NAME", NETWORK)
+    init: Annotated[Text, one_of(INITS)] = _setting(
+        "orthogonal", f"Starting weights: {_either(INITS)}; orthogonal is for W_hh.", "NAME", NETWORK
+    )
+    dropout: Fraction = _setting(0.0, "Share of units dropped where a layer hands upwards.", "NUMBER", NETWORK)
+    dtype: Annotated[Text, one_of(DTYPES)] = _setting("float32", f"{_either(DTYPES)}.", "NAME", NETWORK)
+
+
+class DataSettings(Checked):
+    """What it is trained on, and in which portions."""
+
+    batch_size: Count = _setting(64, "Streams n of the text read side by side.", "INTEGER", DATA)
+    shards: Count | None = _setting(
+        None,
+        "Parts of the batch whose gradients are added in a fixed order; left out, chosen by the batch's size.",
+        "INTEGER",
+        DATA,
+    )
+    seq_length: Count = _setting(64, "Steps T of an update that have a loss.", "INTEGER", DATA)
+    val_frac: Fraction = _setting(0.1, "Share of the text, from its end, for validation.", "NUMBER", DATA)
+    test_frac: Fraction = _setting(0.0, "Share of the text, after validation, for the test.", "NUMBER", DATA)
+    val_file: Text | None = _setting(None, "Text to validate on, instead of a share.", "PATH", DATA)
+    test_file: Text | None = _setting(None, "Text to test on, instead of a share.", "PATH", DATA)
+    encoding: Text = _setting("utf-8", "Encoding of all texts.", "NAME", DATA)
+
+
+class OptimisationSettings(Checked):
+    """How it is trained, for how long, and what is kept of it."""
+
+    truncation: Annotated[Text, one_of(TRUNCATIONS)] = _setting(
+        "full", f"How errors are cut in time: {_either(TRUNCATIONS)}.", "NAME", OPTIMISATION
+    )
+    tau: Count | None = _setting(
+        None, "Steps that an error travels back (random: on average).", "INTEGER", OPTIMISATION
+    )
+    cut: Annotated[Text, one_of(CUTS)] = _setting(
+        "constant", f"Random cuts: {_either(CUTS)} hazard.", "NAME", OPTIMISATION
+    )
+    alpha: Annotated[float, Field(gt=3, le=MOST), NUMBER] = _setting(
+        4.0, "Exponent of the polynomial hazard.", "NUMBER", OPTIMISATION
+    )
+    recompute: Switch = _setting(False, "Keep few states and run the rest again: less memory.", "", OPTIMISATION)
+    optimizer: Annotated[Text, one_of(OPTIMIZERS)] = _setting("adam", f"{_either(OPTIMIZERS)}.", "NAME", OPTIMISATION)
+    learning_rate: Positive = _setting(3e-3, "Learning rate after warm-up.", "NUMBER", OPTIMISATION)
+    schedule: Annotated[Text, one_of(SCHEDULES)] = _setting("cosine", f"{_either(SCHEDULES)}.", "NAME", OPTIMISATION)
+    warmup_steps: Annotated[int, Field(ge=0, le=MOST), WHOLE] = _setting(
+        100, "Updates in which the rate rises to its value.", "INTEGER", OPTIMISATION
+    )
+    decay: Annotated[float, Field(gt=0, lt=1), NUMBER] = _setting(
+        0.5, "Factor of the step and plateau schedules.", "NUMBER", OPTIMISATION
+    )
+    decay_every: Count | None = _setting(
+        None, "step: updates between decays; left out, a fifth of the run.", "INTEGER", OPTIMISATION
+    )
+    grad_clip: NotNegative = _setting(1.0, "Largest gradient; 0 for no clipping.", "NUMBER", OPTIMISATION)
+    clip_mode: Annotated[Text, one_of(CLIP_MODES)] = _setting(
+        "norm", "Clip the whole norm, or each value.", "NAME", OPTIMISATION
+    )
+    weight_decay: NotNegative = _setting(0.0, "Decoupled decay of the weight matrices.", "NUMBER", OPTIMISATION)
+
+    epochs: Positive | None = _setting(None, "Passes through the text.", "NUMBER", LENGTH)
+    max_steps: Count | None = _setting(
+        None, f"Updates; {STEPS} if neither this nor the others are given.", "INTEGER", LENGTH
+    )
+    max_minutes: Positive | None = _setting(None, "Minutes of training.", "NUMBER", LENGTH)
+    patience: Count | None = _setting(None, "Stop after so many evaluations without improvement.", "INTEGER", LENGTH)
+
+    eval_every: Count = _setting(500, "Updates between evaluations.", "INTEGER", RUN)
+    checkpoint_every: Count | None = _setting(None, "Updates between checkpoints; left out, a minute.", "INTEGER", RUN)
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1), WHOLE] = _setting(
+        1, "Seed of everything that is random.", "INTEGER", RUN
+    )
+    threads: Annotated[int, Field(ge=1, le=4096), WHOLE] | None = _setting(
+        None, "Cores to use; left out, all that help.", "INTEGER", RUN
+    )
+
+
+# pydantic takes the fields of the last base first.
+class Settings(OptimisationSettings, DataSettings, NetworkSettings):
+    """Every setting of a run, with its default; ConfigError for what cannot be, or does not go together."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.val_frac + self.test_frac >= 1:
+            raise ConfigError("val_frac and test_frac: together they must be below 1, or no text is left to train on")
+        if self.recompute and self.truncation == "sliding":
+            raise ConfigError("recompute: sliding truncation needs all states; leave recompute out")
+        if self.truncation == "full" and self.tau is not None:
+            raise ConfigError("tau: full truncation takes none; leave it out, or choose another truncation")
+        if self.truncation in ("fixed", "sliding", "random") and self.tau is None:
+            raise ConfigError(f"tau: {self.truncation} truncation needs it; give a number of steps, as in 32")
+        return self
+
+    @property
+    def resolved_shards(self) -> int:
+        """The shards of a batch: `shards`, or what suits its size."""
+        return min(self.shards or default_shards(self.batch_size, max(self.hidden)), self.batch_size)
+
+    @property
+    def steps(self) -> int | None:
+        """The limit on updates, with its default where no other limit is given."""
+        if self.max_steps is None and self.epochs is None and self.max_minutes is None:
+            return STEPS
+        return self.max_steps
+
+    def replace(self, **changes: object) -> Self:
+        """A checked copy with other values."""
+        return type(self)(**{**dict(self), **changes})
+
+    def plain(self) -> dict[str, Any]:
+        """The settings as values of JSON, for a checkpoint."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in self}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Self:
+        """The way back from `plain`; what an older charrnn did not know has its default."""
+        unknown = sorted(set(values) - set(cls.model_fields))
+        if unknown:
+            raise ConfigError(f"unknown settings {', '.join(map(escaped, unknown))}; use a newer charrnn")
+        return cls(**values)
+
+    def as_yaml(self) -> str:
+        """The settings as a file that `resolve` reads; those left out are comments."""
+        return f"# The settings of this run, as resolved; another run can take this file.\n{write(dict(self))}"
+
+
+FIELDS = Settings.model_fields
+
+# What may change when a run is resumed: how long and how carefully, never what it computes.
+RESUMABLE = frozenset(
+    ("epochs", "max_steps", "max_minutes", "patience", "eval_every", "checkpoint_every", "threads", "recompute")
+)
+
+
+def default_shards(n: int, h: int) -> int:
+    """Shards of a batch of n sequences through layers of up to h units, by docs/benchmarks.md.
+
+    Two for a batch of at least 8 sequences that is worth a second process; up to 8 where each has at least 16
+    sequences, and enough to compute that working through them one by one costs no time.
+    """
+    worth_two = n >= 8 and n * h >= 1000
+    return max(1, 2 * worth_two, min(8, n // 16, n * h // 4096))
+
+
+def parse(key: str, value: object, place: str) -> Any:
+    """What `value` means for `key`; ConfigError that begins with `place` if it means nothing."""
+    group = next(group for group in (NetworkSettings, DataSettings, OptimisationSettings) if key in group.model_fields)
+    return getattr(group.model_validate({key: value}, context={key: place}), key)
+
+
+def resolve(config_file: Path | None, given: Mapping[str, object]) -> tuple[Settings, dict[str, str]]:
+    """The values `given` (None: not given) over the file over defaults; and where the value of each key comes from.
+
+    Raises ConfigError with the file and line, or the key, and the nearest right name for a misspelt one.
+    """
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(FIELDS, "default")
+    for entry in read(config_file) if config_file else ():
+        place = f"{escaped(str(config_file))}, line {entry.line}"
+        if entry.key not in FIELDS:
+            near = hint(entry.key.replace("-", "_"), FIELDS) or "; config.yaml of any run lists the keys"
+            raise ConfigError(f"{place}: unknown key {shown(entry.key)}{near}")
+        if entry.value is None and FIELDS[entry.key].default is not None:
+            raise ConfigError(f"{place}: {entry.key} has no value; give it one, or delete the line")
+        values[entry.key] = parse(entry.key, entry.value, f"{place}: {entry.key}")
+        origins[entry.key] = place
+    for key, value in given.items():
+        if value is not None:
+            values[key], origins[key] = value, "given"
+    return Settings(**values), origins

@@ -1,0 +1,89 @@
+"""The command line before a command runs: names, help, flags."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from charrnn.cli.commands import COMMANDS, load
+from charrnn.training.settings import FIELDS
+
+ROOT = Path(__file__).parents[1]
+
+
+def charrnn(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "charrnn", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=60)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_of_commands_holds_the_first_sentence_of_each(name: str) -> None:
+    module, sentence = COMMANDS[name]
+    words = " ".join((inspect.getdoc(getattr(import_module(f"charrnn.cli.{module}"), module)) or "").split())
+    assert re.split(r"(?<=\.) ", words)[0] == sentence
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_needs_neither_numpy_nor_pydantic_nor_any_command(argument: str) -> None:
+    program = (
+        "import sys\n"
+        "sys.argv[1:] = [%r]\n"
+        "from charrnn.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'numpy', 'pydantic', 'yaml', 'charrnn.training', 'charrnn.cli.train', 'charrnn.cli.sample'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program % argument], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_lists_every_command_with_its_sentence() -> None:
+    words = " ".join(charrnn("--help").stdout.split())
+    assert all(f"{name} {sentence}" in words for name, (_, sentence) in COMMANDS.items())
+    assert charrnn().stdout == charrnn("-h").stdout == charrnn("--help").stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_shows_its_own_help(name: str) -> None:
+    for option in ("-h", "--help"):
+        done = charrnn(name, option)
+        assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith(f"Usage: charrnn {name} ")
+
+
+def test_a_misspelt_command_is_told_the_near_name() -> None:
+    done = charrnn("smaple")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr == "error: No such command 'smaple'. Did you mean 'sample'?; charrnn --help lists what there is\n"
+    )
+
+
+def test_every_setting_has_its_flag_with_help_in_the_section_of_its_panel() -> None:
+    flags = {option for parameter in load("train").params for option in parameter.opts}
+    assert {f"--{name.replace('_', '-')}" for name in FIELDS} <= flags
+    section, places = "", {}
+    for line in charrnn("train", "--help").stdout.splitlines():
+        if re.fullmatch(r"\w.*:", line):
+            section = line[:-1]
+        elif match := re.match(r"  (--[a-z-]+) ", line):
+            places[match[1]] = section
+    for name, field in FIELDS.items():
+        assert places[f"--{name.replace('_', '-')}"] == field.json_schema_extra["panel"]  # type: ignore[index,call-overload]
+        assert field.description
+    assert places["--config"] == "Options"
+
+
+def test_a_wrong_flag_is_named_as_it_is_typed() -> None:
+    done = charrnn("train", "x", "--seq-length", "0")
+    assert (done.returncode, done.stderr) == (2, "error: --seq-length '0': must be a whole number of at least 1\n")
+    done = charrnn("train", "x", "--max-steps", "9" * 400)
+    assert done.returncode == 2 and re.fullmatch(
+        r"error: --max-steps '9+… \(402 characters\): must be [^\n]+\n", done.stderr
+    )
