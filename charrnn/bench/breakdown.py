@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from charrnn.bench.competitors import Shape
@@ -16,31 +17,30 @@ def breakdown(shape: Shape, steps: int = 20) -> dict[str, float]:
     """
     from charrnn import blas
 
-    blas.configure(shape.threads, shape.n, max(shape.hidden))
+    blas.configure(1, 1, shape.n, max(shape.hidden))
 
     from charrnn.bench.competitors import product
-    from charrnn.network import one_hot, output, stack
-    from charrnn.network.cells.rnn import RNN
+    from charrnn.network import backward, layer, one_hot, output, stack
     from charrnn.training import loop
-    from charrnn.training.optimizers import Optimizer
+    from charrnn.training.optimizers import Updater
 
     kinds: list[tuple[Any, str, str]] = [
-        (RNN, "forward", "recurrent loop, forward"),
-        (RNN, "backward", "recurrent loop, backward"),
-        (stack, "_add_product", "weight gradients"),
+        (layer, "forward", "recurrent loop, forward"),
+        (layer, "backward", "recurrent loop, backward"),
+        (backward, "add_product", "weight gradients"),
+        (backward, "add_gradient", "weight gradients"),
+        (backward, "in_one_pass", "derivatives, errors handed down"),
         (stack.Stack, "forward", "input products"),
-        (stack.Stack, "backward", "errors handed down"),
-        (stack.Stack, "_add_gradient", "weight gradients"),
         (one_hot, "times_W", "one-hot input"),
         (one_hot, "fill", "one-hot input"),
         (one_hot, "add_transpose_times", "one-hot input"),
         (output, "softmax", "softmax"),
         (output, "probabilities", "output layer's products, loss"),
         (output, "loss_and_error", "output layer's products, loss"),
-        (Optimizer, "update", "optimiser and clipping"),
+        (Updater, "update", "optimiser and clipping"),
         (loop, "clip", "optimiser and clipping"),
     ]
-    step = product(shape)  # NumPy is imported: one worker
+    step = product(replace(shape, threads=1))
     for _ in range(3):
         step()
     seconds: dict[str, float] = {}

@@ -8,10 +8,12 @@ seconds as a JSON list. Each has the form that its users write and that is faste
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Shape:
-    """What is raced: layer widths, batch n, steps T, symbols; `mode` is train, or sample for n = 1, T draws.
+    """What is raced: layer widths, batch n, steps T, symbols, cell; `mode` is train, or sample for n = 1, T draws.
 
     `threads` are the product's; None is its own choice.
     """
@@ -34,6 +36,7 @@ class Shape:
     symbols: int = 65
     mode: str = "train"
     threads: int | None = None
+    cell: str = "rnn"
 
     def dumps(self) -> str:
         """As one argument of a command line."""
@@ -50,7 +53,8 @@ class Shape:
         """As in 512 × 2, 32, 50."""
         same = len(set(self.hidden)) == 1
         widths = f"{self.hidden[0]} × {len(self.hidden)}" if same and len(self.hidden) > 1 else None
-        return f"{widths or ', '.join(map(str, self.hidden))}; {self.n}; {self.T}"
+        cell = "" if self.cell == "rnn" else f"{self.cell} "
+        return f"{cell}{widths or ', '.join(map(str, self.hidden))}; {self.n}; {self.T}"
 
     @property
     def multiplications(self) -> int:
@@ -59,7 +63,9 @@ class Shape:
         6 for every weight that is multiplied (2 forward, 4 backward) and target; the one-hot input needs none.
         """
         pairs = pairwise(self.hidden)
-        weights = sum(h * h for h in self.hidden) + sum(a * b for a, b in pairs) + self.hidden[-1] * self.symbols
+        gates = {"gru": 3, "lstm": 4}.get(self.cell, 1)
+        recurrent = sum(h * h for h in self.hidden) + sum(a * b for a, b in pairs)
+        weights = gates * recurrent + self.hidden[-1] * self.symbols
         return 6 * weights * self.n * self.T
 
 
@@ -68,16 +74,19 @@ def trainer(shape: Shape) -> Trainer:
     from charrnn import blas
 
     sampling = shape.mode == "sample"
-    workers = blas.configure() if sampling else blas.configure(shape.threads, shape.n, max(shape.hidden))
+    from charrnn.training.settings import Settings, default_shards
+
+    h = max(shape.hidden)
+    shards = 1 if sampling else default_shards(shape.n, h)
+    workers = blas.configure(1 if sampling else shape.threads, shards, shape.n // shards, 1 if sampling else h)
     import numpy as np
 
     from charrnn.text.batches import Streams
-    from charrnn.training.config import TrainConfig
     from charrnn.training.loop import Trainer
 
     rng = np.random.default_rng(0)
     ids = rng.integers(0, shape.symbols, 20 * shape.n * shape.T + 1).astype(np.uint32)
-    config = TrainConfig(hidden=shape.hidden, batch_size=shape.n, seq_length=shape.T, max_steps=10**9)
+    config = Settings(hidden=shape.hidden, cell=shape.cell, batch_size=shape.n, seq_length=shape.T, max_steps=10**9)
     return Trainer(config, shape.symbols, Streams(ids, shape.n, shape.T), workers)
 
 
@@ -88,9 +97,9 @@ def product(shape: Shape) -> Run:
         return network.update
     import numpy as np
 
-    from charrnn.inference.sampling import sample
+    from charrnn.inference.sampling import Sampler
 
-    drawn = sample(network.parameters, np.array([0]), 1)
+    drawn = Sampler(network.parameters, np.array([0]), 1)
 
     def draw() -> None:
         for _ in range(shape.T):
@@ -99,16 +108,18 @@ def product(shape: Shape) -> Run:
     return draw
 
 
-def torch_loss(rnn: Any, head: Any, one_hot: Any, state: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
-    """The mean cross-entropy in nats of nn.RNN and nn.Linear, and H_T (L, n, h); inputs, targets (T, n)."""
+def torch_loss(net: Any, head: Any, one_hot: Any, state: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
+    """The mean cross-entropy in nats of nn.RNN, nn.GRU or nn.LSTM with nn.Linear, and the state after the last step, as
+    PyTorch has it; inputs, targets (T, n)."""
     from torch.nn.functional import cross_entropy
 
-    H, state = rnn(one_hot[inputs], state)
-    return cross_entropy(head(H).flatten(0, 1), targets.flatten()), state.detach()
+    H, state = net(one_hot[inputs], state)
+    state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+    return cross_entropy(head(H).flatten(0, 1), targets.flatten()), state
 
 
 def pytorch(shape: Shape, threads: int | None) -> Run:
-    """torch.nn.RNN with one-hot input and fused Adam; sampling as a step loop without gradients.
+    """nn.RNN, nn.GRU or nn.LSTM with one-hot input and fused Adam; sampling as a step loop without gradients.
 
     `threads` None leaves PyTorch its own choice, all cores.
     """
@@ -119,30 +130,30 @@ def pytorch(shape: Shape, threads: int | None) -> Run:
         torch.set_num_threads(threads)
     torch.manual_seed(0)
     d = shape.symbols
-    rnn = nn.RNN(d, shape.hidden[0], len(shape.hidden))
+    net = getattr(nn, shape.cell.upper())(d, shape.hidden[0], len(shape.hidden))
     head = nn.Linear(shape.hidden[-1], d)
     one_hot = torch.eye(d)
     if shape.mode == "sample":
-        state: Any = torch.zeros(len(shape.hidden), 1, shape.hidden[0])
+        state: Any = None
         ids = torch.zeros(1, dtype=torch.long)
 
         def draw() -> None:
             nonlocal state, ids
             with torch.inference_mode():
                 for _ in range(shape.T):
-                    H, state = rnn(one_hot[ids][None], state)
+                    H, state = net(one_hot[ids][None], state)
                     ids = torch.multinomial(torch.softmax(head(H[0]), -1), 1)[:, 0]
 
         return draw
-    parameters = [*rnn.parameters(), *head.parameters()]
+    parameters = [*net.parameters(), *head.parameters()]
     adam = torch.optim.Adam(parameters, 1e-3, fused=True)
     inputs, targets = torch.randint(d, (2, shape.T, shape.n))
-    state = torch.zeros(len(shape.hidden), shape.n, shape.hidden[0])
+    state = None
 
     def step() -> None:
         nonlocal state
         adam.zero_grad(set_to_none=True)
-        loss, state = torch_loss(rnn, head, one_hot, state, inputs, targets)
+        loss, state = torch_loss(net, head, one_hot, state, inputs, targets)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         adam.step()
@@ -151,25 +162,39 @@ def pytorch(shape: Shape, threads: int | None) -> Run:
     return step
 
 
-def jax_loss(weights: Any, state: Any, inputs: Any, targets: Any) -> tuple[Any, list[Any]]:
-    """The mean cross-entropy in nats, and H_T (n, h_l) of each layer; inputs, targets (T, n).
+def jax_loss(cell: str, weights: Any, state: Any, inputs: Any, targets: Any) -> tuple[Any, list[Any]]:
+    """The mean cross-entropy in nats, and S_T (n, states·h_l) of each layer; inputs, targets (T, n).
 
-    `weights` are the layers' (W_x, W_hh, b), W_ha and b_a; `state` is H_0 (n, h_l) of each layer.
+    `weights` are the layers' (W_x, W_hh, b, c), c for a GRU alone, W_ha and b_a; `state` is S_0 of each layer. The
+    gates have charrnn's order.
     """
     import jax
     import jax.numpy as jnp
 
     layers, W_ha, b_a = weights
     X, states = None, []
-    for (W_x, W_hh, b), H_0 in zip(layers, state, strict=True):
+    for (W_x, W_hh, b, c), S_0 in zip(layers, state, strict=True):
         Z = (W_x[inputs] if X is None else X @ W_x) + b
+        h = W_hh.shape[0]
 
-        def step(H: Any, Z_t: Any, W: Any = W_hh) -> Any:
-            H = jnp.tanh(Z_t + H @ W)
-            return H, H
+        def step(S: Any, Z_t: Any, W: Any = W_hh, c: Any = c, h: int = h) -> Any:
+            H = S[:, :h]
+            R = H @ W
+            if cell == "rnn":
+                S = jnp.tanh(Z_t + R)
+            elif cell == "gru":
+                r, u = jnp.split(jax.nn.sigmoid(Z_t[:, : 2 * h] + R[:, : 2 * h]), 2, axis=1)
+                N = jnp.tanh(Z_t[:, 2 * h :] + r * (R[:, 2 * h :] + c))
+                S = N + u * (H - N)
+            else:
+                A = Z_t + R
+                i, f, o = jnp.split(jax.nn.sigmoid(A[:, : 3 * h]), 3, axis=1)
+                C = f * S[:, h:] + i * jnp.tanh(A[:, 3 * h :])
+                S = jnp.concatenate([o * jnp.tanh(C), C], axis=1)
+            return S, S[:, :h]
 
-        H_T, X = jax.lax.scan(step, H_0, Z)
-        states.append(H_T)
+        S_T, X = jax.lax.scan(step, S_0, Z)
+        states.append(S_T)
     log_A = jax.nn.log_softmax(X @ W_ha + b_a)
     return -jnp.take_along_axis(log_A, targets[..., None], 2).mean(), states
 
@@ -187,11 +212,16 @@ def jax_scan(shape: Shape) -> Run:
     def matrix(*size: int) -> Any:
         return jnp.asarray(rng.uniform(-1, 1, size).astype(np.float32) / size[0] ** 0.5)
 
-    layers = [(matrix(a, h), matrix(h, h), jnp.zeros(h)) for a, h in pairwise(widths)]
+    gates, states = {"rnn": (1, 1), "gru": (3, 1), "lstm": (4, 2)}[shape.cell]
+    layers = [
+        (matrix(a, gates * h), matrix(h, gates * h), jnp.zeros(gates * h), jnp.zeros(h)) for a, h in pairwise(widths)
+    ]
     weights = (layers, matrix(widths[-1], d), jnp.zeros(d))
 
     def update(weights: Any, m: Any, v: Any, t: Any, state: Any, inputs: Any, targets: Any) -> Any:
-        (loss, state), g = jax.value_and_grad(jax_loss, has_aux=True)(weights, state, inputs, targets)
+        (loss, state), g = jax.value_and_grad(partial(jax_loss, shape.cell), has_aux=True)(
+            weights, state, inputs, targets
+        )
         norm = jnp.sqrt(sum((x * x).sum() for x in jax.tree.leaves(g)))
         scale = jnp.minimum(1.0, 1.0 / norm)
         g = jax.tree.map(lambda x: x * scale, g)
@@ -204,7 +234,7 @@ def jax_scan(shape: Shape) -> Run:
     compiled = jax.jit(update, donate_argnums=(0, 1, 2, 3, 4))
     inputs, targets = (jnp.asarray(rng.integers(0, d, (shape.T, shape.n))) for _ in range(2))
     zeros = jax.tree.map(jnp.zeros_like, weights)
-    state = [jnp.zeros((shape.n, h)) for h in shape.hidden]
+    state = [jnp.zeros((shape.n, states * h)) for h in shape.hidden]
     carried: list[Any] = [weights, zeros, jax.tree.map(jnp.copy, zeros), jnp.float32(1), state]
 
     def step() -> None:
@@ -218,7 +248,8 @@ def gemm(shape: Shape) -> Run:
     """The machine's limit: a 2048³ float32 product through NumPy's BLAS, on all cores."""
     from charrnn import blas
 
-    blas.configure(n=1, h=10**6)  # one product, all threads
+    blas.configure(rows=1, h=10**6)
+    os.environ[blas.THREADS[0]] = str(blas.cores())  # one product, all threads
     import numpy as np
 
     A = np.random.default_rng(0).random((2048, 2048), np.float32)

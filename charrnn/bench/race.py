@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from charrnn.bench.competitors import COMPETITORS, Shape
 from charrnn.errors import CheckFailed
 
+GATED: list[tuple[tuple[int, ...], int, int]] = [((128,), 32, 50), ((256, 256), 32, 50), ((512, 512), 64, 100)]
 SHAPES = [
     Shape((128,), 32, 50),
     Shape((128, 128), 32, 50),
@@ -21,6 +22,7 @@ SHAPES = [
     Shape((512, 512), 64, 100),
     Shape((512, 512, 512), 128, 64),
     Shape((100,), 1, 25),
+    *(Shape(h, n, T, cell=cell) for cell in ("gru", "lstm") for h, n, T in GATED),
     Shape((128,), 1, 500, mode="sample"),
     Shape((256, 256), 1, 500, mode="sample"),
     Shape((512, 512, 512), 1, 200, mode="sample"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charrnn.errors import ConfigError
-from charrnn.training.config import parse
+from charrnn.training.settings import parse
 
 if TYPE_CHECKING:
     from charrnn.bench.race import Result
@@ -27,6 +27,7 @@ def bench(
     symbols: Annotated[
         int | None, typer.Option(min=2, help="Symbols of the vocabulary (default 65).", metavar="INTEGER")
     ] = None,
+    cell: Annotated[str | None, typer.Option(help="Recurrent cell (default rnn).", metavar="NAME")] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Cores; left out, all that help.", metavar="INTEGER")
     ] = None,
@@ -34,7 +35,7 @@ def bench(
         bool,
         typer.Option(
             "--peers",
-            help="Race PyTorch and JAX, where installed: on the shape that is given, or on the ten standard shapes.",
+            help="Race PyTorch and JAX, where installed: on the shape that is given, or on the standard shapes.",
         ),
     ] = False,
     write: Annotated[
@@ -48,12 +49,19 @@ def bench(
 
     if write is not None and not peers:
         raise ConfigError("--write needs --peers: it writes their race; leave it out, or add --peers")
-    given = any(value is not None for value in (hidden, batch_size, seq_length, symbols))
+    given = any(value is not None for value in (hidden, batch_size, seq_length, symbols, cell))
     widths = parse("hidden", "256,256" if hidden is None else hidden, "--hidden")
-    shape = Shape(widths, batch_size or 64, seq_length or 64, symbols or 65, threads=threads)
+    shape = Shape(
+        widths,
+        batch_size or 64,
+        seq_length or 64,
+        symbols or 65,
+        threads=threads,
+        cell=parse("cell", cell or "rnn", "--cell"),
+    )
     if peers:
         if given and write is not None:
-            raise ConfigError("--write is for the ten standard shapes; leave it out, or leave out the shape")
+            raise ConfigError("--write is for the standard shapes; leave it out, or leave out the shape")
         if len(set(widths)) > 1:
             raise ConfigError(
                 f"--hidden {hidden}: nn.RNN, among the peers, has one width for all layers; give equal ones"

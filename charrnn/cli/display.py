@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
 
-from charrnn.inference.evaluation import evaluate
-from charrnn.inference.sampling import Choice, characters_until, sample
-from charrnn.model import load
-from charrnn.training.config import TrainConfig
 from charrnn.training.loop import Step
-from charrnn.training.preflight import describe_bytes, expected_seconds, memory_bytes
+from charrnn.training.preflight import describe_bytes, preflight
 from charrnn.training.prepare import Prepared
-from charrnn.training.session import Evaluation, Session
+from charrnn.training.session import Evaluation, Result, Session
+from charrnn.training.settings import Settings
 
 SAMPLE = 72
-EXACT = 200_000  # up to so many characters the final score is exact, as one stream
-STREAMS = 128
 
 
 class Display:
     """Shows one training run. Off a terminal there is no bar, and one plain line for every evaluation."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: Settings) -> None:
         self.config = config
         self.bar: tqdm[Any] | None = None
         self._reading: tqdm[Any] | None = None
+        self._scoring: tqdm[Any] | None = None
 
     def __enter__(self) -> Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for bar in (self.bar, self._reading):
+        for bar in (self.bar, self._reading, self._scoring):
             if bar is not None:
                 bar.close()
 
@@ -55,19 +51,20 @@ class Display:
         session, corpus = prepared.session, prepared.corpus
         trainer, streams = session.trainer, session.trainer.streams
         architecture = trainer.architecture
+        need = preflight(trainer)
         layers = f"{len(architecture.hidden)} layer{'s' if len(architecture.hidden) > 1 else ''}"
         widths = ", ".join(map(str, architecture.hidden))
         per_epoch = f"{streams.steps_per_epoch:,} step{'s' if streams.steps_per_epoch != 1 else ''} an epoch"
         _say(f"text      {corpus.characters:,} characters, {len(corpus.symbols):,} different")
         _say(
             f"network   {layers} of {widths} units, "
-            f"{trainer.parameters.vector.size:,} parameters, {describe_bytes(memory_bytes(trainer))} of memory"
+            f"{trainer.parameters.vector.size:,} parameters, {describe_bytes(need.memory_bytes)} of memory"
         )
         _say(
             f"training  {streams.batch_size} streams × {streams.seq_length} steps, {per_epoch}"
             + (f", {streams.dropped:,} characters left over in each" if streams.dropped else "")
         )
-        _say(f"run       {session.run.directory}, about {_duration(expected_seconds(trainer))} to go")
+        _say(f"run       {session.run.directory}, about {_duration(need.seconds)} to go")
         for notice in prepared.notices:
             _say(f"note      {notice}")
         self._smooth = session.train
@@ -119,10 +116,7 @@ class Display:
         self._write("        " + self._sample(session))
 
     def _sample(self, session: Session) -> str:
-        parameters, symbols = session.trainer.parameters, session.symbols
-        prompt = [symbols.index("\n")] if "\n" in symbols else [0]
-        drawn = sample(parameters, _array(prompt), self.config.seed, Choice(temperature=0.7))
-        text = "".join(itertools.islice(characters_until(drawn, symbols, SAMPLE), SAMPLE))
+        text = session.model.sample(SAMPLE, temperature=0.7, seed=self.config.seed)
         return "".join(c if c.isprintable() else "⏎" if c == "\n" else " " for c in text)
 
     def _write(self, line: str) -> None:
@@ -131,61 +125,28 @@ class Display:
         else:
             _say(line)
 
-    def finish(self, prepared: Prepared, interrupted: bool) -> dict[str, object]:
-        """Scores the best checkpoint, says where all lies and what to type next; the result as plain values."""
-        if self.bar is not None:
-            self.bar.close()
-        session = prepared.session
-        trainer, run = session.trainer, session.run
-        seconds = time.perf_counter() - self._started
-        scores: dict[str, dict[str, float] | None] = {"validation": None, "test": None}
-        if not interrupted:
-            run.keep_best_from_last()
-            best = load(run.best).parameters
-            for name, ids in (("validation", session.validation), ("test", prepared.test)):
-                if ids is None:
-                    continue
-                streams, workers = (1, 1) if len(ids) <= EXACT else (STREAMS, trainer.stack.workers)
-                with tqdm(
-                    total=len(ids) - 1, unit="char", unit_scale=True, desc=name, disable=None, delay=1.0, leave=False
-                ) as bar:
-                    scores[name] = evaluate(best, ids, streams=streams, workers=workers, progress=bar.update).as_dict()
-        for name, score in scores.items():
+    def scoring(self, name: str, total: int) -> Callable[[int], object]:
+        """A bar for the scoring of a text of so many predictions, if it takes long."""
+        self._scoring = tqdm(
+            total=total, unit="char", unit_scale=True, desc=name, disable=None, delay=1.0, leave=False, file=sys.stderr
+        )
+        return self._scoring.update
+
+    def finish(self, result: Result, interrupted: bool) -> None:
+        """Says what the training gave, where all lies and what to type next."""
+        for bar in (self.bar, self._scoring):
+            if bar is not None:
+                bar.close()
+        for name, score in (("validation", result.validation), ("test", result.test)):
             if score:
                 _say(
-                    f"{name:<11}{score['nats_per_char']:.4f} nats, {score['bits_per_char']:.4f} bits per character, "
-                    f"perplexity {score['perplexity']:.3f}"
+                    f"{name:<11}{score.nats_per_char:.4f} nats, {score.bits_per_char:.4f} bits per character, "
+                    f"perplexity {score.perplexity:.3f}"
                 )
         if not interrupted:
-            _say(f"{trainer.step:,} steps in {_duration(trainer.seconds)}; best network in {run.best}")
-            _say(f"next: charrnn sample --ckpt {run.directory}")
-        train = session.train if math.isfinite(session.train) else self._smooth
-        return {
-            "run": str(run.directory),
-            "checkpoint": str(run.best),
-            "parameters": trainer.parameters.vector.size,
-            "steps": trainer.step,
-            "epochs": trainer.epochs,
-            "characters": self._characters,
-            "seconds": seconds,
-            "characters_per_second": self._characters / seconds,
-            "train": _measures(train) if math.isfinite(train) else None,
-            **scores,
-        }
-
-
-def _measures(nats: float) -> dict[str, float]:
-    return {
-        "nats_per_char": nats,
-        "bits_per_char": nats / math.log(2),
-        "perplexity": math.exp(min(nats, 700.0)),
-    }
-
-
-def _array(ids: list[int]) -> Any:
-    import numpy as np
-
-    return np.array(ids)
+            seconds = self._session.trainer.seconds
+            _say(f"{result.steps:,} steps in {_duration(seconds)}; best network in {result.checkpoint}")
+            _say(f"next: charrnn sample --ckpt {result.run}")
 
 
 def _duration(seconds: float) -> str:

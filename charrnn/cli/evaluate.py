@@ -40,24 +40,21 @@ def evaluate(
 
     from charrnn import blas
 
-    workers = blas.configure(n=streams, h=256)
+    workers = blas.configure(shards=max(1, streams // 4), rows=min(streams, 32), h=256)
 
     from tqdm import tqdm
 
-    from charrnn.inference.evaluation import evaluate as score
     from charrnn.model import load
-    from charrnn.network.parameters import Parameters
     from charrnn.text.corpus import encode_corpus
     from charrnn.text.tokenizer import check_unknown
 
     check_unknown(unknown)
-    checkpoint = load(chosen(ckpt))
-    ids = encode_corpus([file], encoding, None, checkpoint.symbols, unknown).ids
-    parameters = checkpoint.parameters
+    model = load(chosen(ckpt))
     if dtype:
-        parameters = Parameters(parameters.architecture, dtype, parameters.vector.astype(dtype))
+        model = model.astype(dtype)
+    ids = encode_corpus([file], encoding, None, model.symbols, unknown).ids
     with tqdm(total=len(ids) - 1, unit="char", unit_scale=True, disable=None, delay=1.0, leave=False) as bar:
-        result = score(parameters, ids, streams=streams, workers=workers, progress=bar.update).as_dict()
+        result = model.score_ids(ids, streams=streams, workers=workers, progress=bar.update).as_dict()
     if as_json:
         print(json.dumps(result, allow_nan=False))
         return

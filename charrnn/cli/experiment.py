@@ -43,7 +43,7 @@ def experiment(
 
     if name == "pictures":
         from charrnn.experiments.pictures import GAINS, network_reports
-        from charrnn.inference.inspection import svg
+        from charrnn.report.lags import svg
 
         for label, gain in GAINS.items():
             path = (write.parent if write else Path()) / f"gradient-{label}.svg"

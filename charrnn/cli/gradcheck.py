@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.errors import CheckFailed, ConfigError
-from charrnn.training.config import parse
+from charrnn.training.settings import parse
 
 T = 8
 
 
 def gradcheck(
     hidden: Annotated[str, typer.Option(help="Width of each layer of the small network.", metavar="WIDTHS")] = "5,4",
+    cell: Annotated[str, typer.Option(help="Recurrent cell of the small network.", metavar="NAME")] = "rnn",
     activation: Annotated[str, typer.Option(help="tanh, relu, sigmoid or identity.", metavar="NAME")] = "tanh",
     truncation: Annotated[
         str | None,
@@ -50,17 +51,19 @@ def gradcheck(
         _equations(seed, as_json)
         return
 
-    from charrnn.inference.gradcheck import TOLERANCE, problem_of, small_problem
-    from charrnn.inference.gradcheck import gradcheck as run
     from charrnn.model import load
-    from charrnn.network.truncation import Policy
+    from charrnn.network.truncation import truncation as made
+    from charrnn.verify.gradcheck import TOLERANCE, problem_of, small_problem
+    from charrnn.verify.gradcheck import gradcheck as run
 
     problem = (
-        problem_of(load(ckpt).parameters, T, seed=seed) if ckpt else small_problem(widths, activation, T, seed=seed)
+        problem_of(load(ckpt).parameters, T, seed=seed)
+        if ckpt
+        else small_problem(widths, activation, T, seed=seed, cell=cell)
     )
-    checks = [
-        check for name in names for check in run(problem, Policy(name, T, None if name == "full" else tau or 3), seed)
-    ]
+    checks: list[Any] = []
+    for name in names:
+        checks += run(problem, made(name, T, tau=None if name == "full" else tau or 3), seed)
     passed = all(check.passed for check in checks)
     if as_json:
         rows = [
@@ -110,7 +113,7 @@ def _table(checks: list[Any], tolerance: dict[str, float]) -> None:
 
 
 def _equations(seed: int, as_json: bool) -> None:
-    from charrnn.inference.equations import equations
+    from charrnn.verify.equations import equations
 
     rows = equations(seed)
     if as_json:

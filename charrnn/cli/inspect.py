@@ -36,14 +36,14 @@ def inspect(
     blas.configure()
 
     from charrnn.errors import ConfigError
-    from charrnn.inference.inspection import inspect as measure
-    from charrnn.inference.inspection import picture
-    from charrnn.inference.inspection import svg as draw
     from charrnn.model import load
+    from charrnn.report.lags import picture
+    from charrnn.report.lags import svg as draw
     from charrnn.storage.durable import atomic_write_bytes
     from charrnn.text.corpus import encode_corpus
     from charrnn.text.tokenizer import check_unknown
     from charrnn.training.run import Run
+    from charrnn.verify.inspection import inspect as measure
 
     check_unknown(unknown)
     path = chosen(ckpt)
@@ -51,7 +51,7 @@ def inspect(
     if text is not None:
         sources = [text]
     else:
-        sources = [str(name) for name in Run(path if path.is_dir() else path.parent).manifest()["corpus"]]
+        sources = Run(path if path.is_dir() else path.parent).manifest().corpus
         if "-" in sources:
             raise ConfigError(
                 f"{path}: its text came from standard input; name a text, as in: charrnn inspect text.txt"

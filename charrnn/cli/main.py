@@ -11,21 +11,10 @@ from typing import Annotated, TextIO
 import typer
 
 from charrnn import __version__
-from charrnn.cli.bench import bench
-from charrnn.cli.evaluate import evaluate
-from charrnn.cli.experiment import experiment
-from charrnn.cli.gradcheck import gradcheck
-from charrnn.cli.inspect import inspect
-from charrnn.cli.sample import sample
-from charrnn.cli.train import train
+from charrnn.cli.commands import LOOK, Commands
 from charrnn.errors import CharrnnError, StorageError
 
-app = typer.Typer(
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help, in half the time
-)
+app = typer.Typer(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, **LOOK)
 
 
 def _print_version(wanted: bool) -> None:
@@ -41,15 +30,6 @@ def charrnn(
     ] = False,
 ) -> None:
     """Train and use character-level recurrent language models."""
-
-
-app.command()(train)
-app.command()(sample)
-app.command("eval")(evaluate)
-app.command()(gradcheck)
-app.command()(inspect)
-app.command()(bench)
-app.command()(experiment)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Flags made from the table of settings, and options that several commands share."""
+"""Flags made from the settings, and options that several commands share."""
 
 from __future__ import annotations
 
@@ -10,30 +10,40 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.training.config import FIELDS, show
+from charrnn.training.settings import FIELDS, parse
+
+
+def flag(key: str) -> str:
+    """The flag of a setting: --seq-length for seq_length."""
+    return f"--{key.replace('_', '-')}"
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives `command` one flag for every setting; it receives their texts as a dictionary `settings`.
+    """Gives `command` one flag for every setting; it receives the checked values as a dictionary `settings`.
 
-    Every flag is None unless it was given, so that the configuration file and the defaults can stand.
+    Every value is None unless its flag was given, so that the configuration file and the defaults can stand.
     """
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "settings"]
     flags = []
     for name, field in FIELDS.items():
-        meta = field.metadata
-        default = "" if isinstance(field.default, bool) else show(field.default)
-        words = f"{meta['help']} (default {default})" if default else meta["help"]
-        common = {"help": words, "show_default": False, "rich_help_panel": meta["group"]}
-        if isinstance(field.default, bool):
-            annotation: Any = Annotated[bool | None, typer.Option(f"--{name.replace('_', '-')}", **common)]
-        else:
-            annotation = Annotated[str | None, typer.Option(metavar=meta["kind"], **common)]
+        extra: Any = field.json_schema_extra
+        is_switch = field.annotation is bool
+        default = field.default if not isinstance(field.default, tuple) else ",".join(map(str, field.default))
+        words = field.description if is_switch or default is None else f"{field.description} (default {default})"
+        option = typer.Option(
+            flag(name),
+            help=words,
+            show_default=False,
+            metavar=None if is_switch else extra["metavar"],
+            rich_help_panel=extra["panel"],
+        )
+        annotation: Any = Annotated[bool | None, option] if is_switch else Annotated[str | None, option]
         flags.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
 
     def wrapper(**values: Any) -> None:
-        texts = {name: values.pop(name) for name in FIELDS}
-        command(settings={k: "true" if v is True else v for k, v in texts.items()}, **values)
+        given = {name: values.pop(name) for name in FIELDS}
+        checked = {name: value if value is None else parse(name, value, flag(name)) for name, value in given.items()}
+        command(settings=checked, **values)
 
     wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + flags

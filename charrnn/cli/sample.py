@@ -41,10 +41,6 @@ def sample(
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same text.", metavar="INTEGER")] = None,
 ) -> None:
     """Write text. Standard output holds the text and nothing else."""
-    if not 0 < temperature < float("inf"):
-        raise ConfigError(f"--temperature {temperature}: must be a number above 0; for no chance at all, use --greedy")
-    if not 0 < top_p <= 1:
-        raise ConfigError(f"--top-p {top_p}: must be above 0 and at most 1")
     if prompt is not None and prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file: only one of them can be given")
     if stop == "":
@@ -54,38 +50,35 @@ def sample(
 
     blas.configure()  # a second thread gains half where the machine is idle, and loses tenfold where it is not
 
-    from charrnn.inference.sampling import Choice, characters_until
-    from charrnn.inference.sampling import sample as draw
+    from charrnn.inference.sampling import Choice, until
     from charrnn.model import load
     from charrnn.text.corpus import read_corpus
-    from charrnn.text.tokenizer import Tokenizer, check_unknown
+    from charrnn.text.tokenizer import check_unknown
 
     check_unknown(unknown)
-    checkpoint = load(chosen(ckpt))
-    symbols = checkpoint.symbols
-    given = read_corpus([prompt_file]) if prompt_file is not None else prompt
-    start = given if given else ("\n" if "\n" in symbols else symbols[0])
-    ids = Tokenizer(symbols).encode(start, unknown=unknown, source=prompt_file or "--prompt")
-    if not len(ids):
-        raise ConfigError("--prompt: no character of it is known to the model; give at least one that is")
-    choice = Choice(temperature, top_k, top_p, greedy)
+    Choice(temperature, top_k, top_p, greedy)  # before anything is read
+    model = load(chosen(ckpt))
+    given = read_corpus([prompt_file]) if prompt_file is not None else prompt or ""
+    options = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "greedy": greedy,
+        "seed": seed,
+        "unknown": unknown,
+    }
     sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
     write = sys.stdout.write
     if num_samples == 1:
-        write(given or "")
-        drawn = draw(checkpoint.parameters, ids, seed, choice)
+        characters = until(model.stream(given, **options), length, stop)
+        write(given)
         live = sys.stdout.isatty()
         try:
-            for character in characters_until(drawn, symbols, length, stop):
+            for character in characters:
                 write(character)
                 if live:
                     sys.stdout.flush()
         finally:
             write("\n")
         return
-    drawn = draw(checkpoint.parameters, ids, seed, choice, num_samples)
-    columns = [next(drawn) for _ in range(length)]
-    for i in range(num_samples):
-        one = ([int(column[i])] for column in columns)
-        write(("\n" if i else "") + (given or ""))
-        write("".join(characters_until(one, symbols, length, stop)) + "\n")
+    write("\n".join(f"{given}{text}\n" for text in model.samples(num_samples, length, given, stop=stop, **options)))

@@ -11,12 +11,11 @@ from typing import Annotated
 
 import typer
 
-from charrnn.cli.options import with_settings
-from charrnn.errors import ConfigError
-from charrnn.training.config import FIELDS, resolve, show
-
-# What may change when a run goes on: how long and how carefully, never what it computes.
-RESUMABLE = {"epochs", "max_steps", "max_minutes", "patience", "eval_every", "checkpoint_every", "threads", "recompute"}
+from charrnn.cli.options import flag, with_settings
+from charrnn.errors import ConfigError, RunExistsError, WorkerError
+from charrnn.training.cores import choose_workers
+from charrnn.training.settings import FIELDS, Settings, resolve
+from charrnn.training.settings_file import as_written
 
 
 @with_settings
@@ -47,30 +46,25 @@ def train(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     *,
-    settings: dict[str, str | None],
+    settings: dict[str, object],
 ) -> None:
     """Train a network on text. Everything but the result goes to standard error."""
-    from charrnn import blas
-
+    run = None
     if resume is not None:
-        _refuse_with_resume(settings, corpus=corpus, config=config, out=out, init_from=init_from, force=force or None)
         from charrnn.training.run import Run
 
-        run = Run(resume)
-        run.manifest()  # says so if there is no run
-        resolved, origins = run.config(settings), dict.fromkeys(FIELDS, str(resume))
+        _refuse_with_resume(corpus=corpus, config=config, out=out, init_from=init_from, force=force or None)
+        run, origins = Run(resume), dict.fromkeys(FIELDS, str(resume))
+        resolved = run.resumed_settings(settings)
     else:
         resolved, origins = resolve(config, settings)
     if print_config:
-        if as_json:
-            print(json.dumps({name: getattr(resolved, name) for name in origins}))
-            return
-        for name, origin in origins.items():
-            print(f"{name + ':':<18}{show(getattr(resolved, name)):<14}  # {origin}")
+        given = {name: flag(name) for name, value in settings.items() if value is not None}
+        _print_settings(resolved, {**origins, **given}, as_json)
         return
-    if resume is None and not corpus:
+    if run is None and not corpus:
         raise ConfigError("name a text to train on, as in: charrnn train corpus.txt")
-    workers = blas.configure(resolved.threads, resolved.batch_size, max(resolved.hidden))
+    choose_workers(resolved)
 
     from charrnn.cli.display import Display
     from charrnn.text.tokenizer import check_unknown
@@ -78,28 +72,55 @@ def train(
 
     check_unknown(unknown)
     with Display(resolved) as display:
-        if resume is not None:
-            prepared = prepare.go_on(run, resolved, workers, display.reading)
+        if run is not None:
+            prepared = prepare.resume(run, resolved, display.reading)
         else:
-            prepared = prepare.begin(corpus or [], resolved, out, force, init_from, unknown, workers, display.reading)
-        directory = prepared.session.run.directory
+            try:
+                prepared = prepare.create(
+                    corpus or [],
+                    resolved,
+                    out,
+                    force=force,
+                    init_from=init_from,
+                    unknown=unknown,
+                    progress=display.reading,
+                )
+            except RunExistsError:
+                raise RunExistsError(
+                    f"{out} holds a run; choose another --out, add --force to replace it, "
+                    f"or go on with it: charrnn train --resume {out}"
+                ) from None
+        session = prepared.session
+        directory = session.run.directory
         stopped = _Stop()
         with stopped:
             display.preflight(prepared)
-            for event in prepared.session.events(stopped):
-                display.show(event)
+            try:
+                for event in session.events(stopped):
+                    display.show(event)
+            except WorkerError as error:
+                raise WorkerError(f"{error}; saved, go on with: charrnn train --resume {directory}") from None
         if stopped.signal is None or as_json:
             try:
-                result = display.finish(prepared, stopped.signal is not None)
+                result = session.result(score=stopped.signal is None, progress=display.scoring)
             except (KeyboardInterrupt, SystemExit):
                 print(f"not scored; the training is saved: charrnn eval TEXT --ckpt {directory}", file=sys.stderr)
                 raise typer.Exit(128 + (stopped.signal or signal.SIGINT)) from None
+            display.finish(result, stopped.signal is not None)
             if as_json:
-                print(json.dumps(result, allow_nan=False))
+                print(json.dumps(result.as_dict(), allow_nan=False))
     if stopped.signal is not None:
         signal.signal(stopped.signal, signal.SIG_IGN)  # as it ends, Python would take its handler away
         print(f"saved; go on with: charrnn train --resume {directory}", file=sys.stderr)
         raise typer.Exit(128 + stopped.signal)
+
+
+def _print_settings(settings: Settings, origins: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(settings.plain()))
+        return
+    for name, origin in origins.items():
+        print(f"{name + ':':<18}{as_written(getattr(settings, name)):<14}  # {origin}")
 
 
 class _Stop:
@@ -127,14 +148,8 @@ class _Stop:
         return self.signal is not None
 
 
-def _refuse_with_resume(settings: dict[str, str | None], **others: object) -> None:
+def _refuse_with_resume(**others: object) -> None:
     for name, value in others.items():
         if value:
-            what = "a corpus" if name == "corpus" else f"--{name.replace('_', '-')}"
+            what = "a corpus" if name == "corpus" else flag(name)
             raise ConfigError(f"{what} does not go with --resume: the run knows its own; leave it out")
-    fixed = [name for name, value in settings.items() if value is not None and name not in RESUMABLE]
-    if fixed:
-        raise ConfigError(
-            f"--{fixed[0].replace('_', '-')} cannot change in a run that goes on; leave it out, "
-            "or begin a new run from its weights with --init-from"
-        )

@@ -11,9 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.experiments import Result
+from charrnn.network import layer
 from charrnn.network.buffers import Array, Buffers
 from charrnn.network.cells.rnn import RNN
-from charrnn.network.truncation import Policy
+from charrnn.network.layer import Errors
+from charrnn.network.tape import LayerTape
+from charrnn.network.truncation import Fixed, Random, Truncation, Window
 
 H = 23
 OPTIMUM = -1 / 6
@@ -21,28 +24,43 @@ A = 0.5 * np.eye(H) + 0.5 * np.eye(H, k=1)
 V = np.array([1.0] * 10 + [-1.0] * 13)
 
 
-def gradient(theta: float, s: Array, gains: Array, buffers: Buffers) -> tuple[float, Array]:
+def gradient(theta: float, s: Array, gains: Array, memory: Memory) -> tuple[float, Array]:
     """dL/dθ for the summed losses of one window (gains (T,)) that begins in the state s (1, H), and the last state."""
-    cell, T = RNN("identity"), len(gains)
-    Z = np.broadcast_to(theta * V, (T, 1, H))
-    S = buffers.block("S", T + 1, 1, H)
-    S[0] = s
-    cell.forward(Z, A.T, S, buffers)
-    dH = buffers.block("dH", T, 1, H)
+    cell, T, W = RNN("identity"), len(gains), {"W_hh": A.T}
+    tape, errors = memory.of(T)
+    tape.Z.array[...] = theta * V
+    tape.S.array[0] = s
+    layer.forward(cell, W, tape, memory.buffers)
+    dH = errors.dS.array
     dH.fill(0)
-    dH[:, 0, 0] = S[1:, 0, 0] - 1
-    dZ, _, _ = cell.backward(dH, Z, A.T, S, gains, None, buffers)
-    return float((dZ @ V).sum()), S[-1].copy()
+    dH[:, 0, 0] = tape.after[:, 0, 0] - 1
+    cell.slopes(W, tape.Z.array, tape.R.array, tape.before, tape.after, errors.K.array)
+    layer.backward(cell, W, errors, Window(gains, 0, 1).crossings(), memory.buffers)
+    return float((errors.dZ.array @ V).sum()), tape.S.array[-1].copy()
 
 
-def run(policy: Policy, seed: int = 0, steps: int = 100_000) -> float:
+class Memory:
+    """The arrays of one layer for windows of any length."""
+
+    def __init__(self) -> None:
+        self.buffers = Buffers(np.float64)
+
+    def of(self, T: int) -> tuple[LayerTape, Errors]:
+        """For T steps."""
+        steps = self.buffers.steps
+        dS = steps("dS", T, 1, H)
+        tape = LayerTape(steps("Z", T, 1, H), steps("R", 1, 1, H), steps("S", T + 1, 1, H), H)
+        return tape, Errors(dS, steps("K", T, 1, H), dS, dS, steps("direct", T, 1, 0), H, None)
+
+
+def run(truncation: Truncation, seed: int = 0, steps: int = 100_000) -> float:
     """θ after `steps` steps of the system, from 0.5, with the rate 3e-4/√k at the k-th update; ±∞ if it diverges."""
     theta, s, position, k = 0.5, np.ones((1, H)), 0, 0
-    buffers = Buffers(np.float64)
+    memory = Memory()
     while position < steps:
         k += 1
-        gains = policy.window(position, steps - position, (seed, k)).gains
-        slope, s = gradient(theta, s, gains, buffers)
+        gains = truncation.window(position, steps - position, (seed, k)).gains
+        slope, s = gradient(theta, s, gains, memory)
         theta -= 3e-4 / k**0.5 * slope
         position += len(gains)
         if abs(theta) > 1000:
@@ -60,8 +78,8 @@ def experiment() -> Result:
         result.rows.append([name, shown, f"{good} of {len(thetas)}"])
 
     for block in (10, 50, 105, 150):
-        add(f"fixed, blocks of {block}", [run(Policy("fixed", block, block))])
+        add(f"fixed, blocks of {block}", [run(Fixed(block, block))])
     for name, cut, alpha in (("constant", "constant", 4.0), ("α = 4", "polynomial", 4.0), ("α = 6", "polynomial", 6.0)):
-        policy = Policy("random", 1, 16, cut, alpha)
-        add(f"ARTBP, mean 16, {name}", [run(policy, seed) for seed in range(1, 6)])
+        truncation = Random(1, 16, cut, alpha)
+        add(f"ARTBP, mean 16, {name}", [run(truncation, seed) for seed in range(1, 6)])
     return result

@@ -10,11 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.experiments import Result
-from charrnn.network.stack import Stack, zero_state
-from charrnn.network.truncation import Policy
+from charrnn.network.stack import Stack
 from charrnn.text.batches import Streams
-from charrnn.training.config import TrainConfig
 from charrnn.training.loop import Trainer
+from charrnn.training.settings import Settings
 
 LAG = 10
 LETTERS = 8
@@ -33,7 +32,7 @@ def recalled(trainer: Trainer, lag: int) -> float:
     """Share of letters that are predicted right at their second place, in a text that was not trained on."""
     ids = text(400, lag, seed=99)
     stack = Stack(trainer.architecture, trainer.config.dtype)
-    tape = stack.forward(trainer.parameters, ids[:-1, None], zero_state(trainer.parameters, 1))
+    tape = stack.forward(trainer.parameters, ids[:-1, None])
     predicted = stack.probabilities(trainer.parameters, tape)[:, 0].argmax(axis=1)
     places = np.arange(lag + 1, len(ids), lag + 2)
     return float((predicted[places - 1] == ids[places]).mean())
@@ -41,7 +40,7 @@ def recalled(trainer: Trainer, lag: int) -> float:
 
 def run(truncation: str, tau: int | None, lag: int = LAG, seed: int = 1, steps: int = 4000) -> float:
     """The share recalled after training."""
-    config = TrainConfig(
+    config = Settings(
         hidden=(32,),
         init="uniform",
         truncation=truncation,
@@ -68,7 +67,6 @@ def experiment(seeds: tuple[int, ...] = (1, 2, 3)) -> Result:
         ("random", (LAG // 2, LAG - 2)),
     ):
         for tau in taus:
-            Policy(name, 1, tau)
             shares = ", ".join(f"{run(name, tau, seed=seed):.1%}" for seed in seeds)
             result.rows.append([f"{name}, τ = {tau}", shares])
     return result

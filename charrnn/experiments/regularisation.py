@@ -10,17 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from charrnn.experiments import Result
-from charrnn.inference.evaluation import evaluate
+from charrnn.inference.scoring import evaluate
 from charrnn.text.batches import Streams
 from charrnn.text.corpus import encode_corpus
-from charrnn.training.config import TrainConfig
 from charrnn.training.loop import Trainer
+from charrnn.training.settings import Settings
 
 TAUS = (1, 2, 4, 8, 16, 32, 64, 128)
 SEQ_LENGTH = 128
 
 
-def run(config: TrainConfig, corpus: Path) -> tuple[int, float, float]:
+def run(config: Settings, corpus: Path) -> tuple[int, float, float]:
     """Updates done, and the loss in nats on the training text and on the validation text afterwards."""
     encoded = encode_corpus([str(corpus)])
     split = int(len(encoded.ids) * 0.9)
@@ -43,10 +43,10 @@ def experiment(
     result = Result(["τ", "training", "validation", "gap", "updates in equal time", "training ", "validation ", "gap "])
     for tau in TAUS:
         row = [str(tau)]
-        equal_updates = TrainConfig(
+        equal_updates = Settings(
             hidden=(128,), batch_size=16, seq_length=SEQ_LENGTH, truncation="fixed", tau=tau, max_steps=updates
         )
-        equal_time = TrainConfig(hidden=(128,), batch_size=16, seq_length=tau, max_minutes=minutes)
+        equal_time = Settings(hidden=(128,), batch_size=16, seq_length=tau, max_minutes=minutes)
         for config in (equal_updates, equal_time):
             steps, training, validation = run(config, corpus)
             if config is equal_time:
