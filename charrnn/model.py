@@ -175,10 +175,14 @@ class Characters(Iterator[str]):
     """Characters of one sample, as they are drawn."""
 
     def __init__(self, sampler: Sampler, symbols: str) -> None:
-        self._sampler, self._symbols = sampler, symbols
+        self._sampler = sampler
+        self._drawn = (symbols[int(ids[0])] for ids in sampler)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._drawn
 
     def __next__(self) -> str:
-        return self._symbols[int(next(self._sampler)[0])]
+        return next(self._drawn)
 
     @property
     def state(self) -> State:

@@ -99,7 +99,7 @@ def product(shape: Shape) -> Run:
 
     from charrnn.inference.sampling import Sampler
 
-    drawn = Sampler(network.parameters, np.array([0]), 1)
+    drawn = iter(Sampler(network.parameters, np.array([0]), 1))
 
     def draw() -> None:
         for _ in range(shape.T):

@@ -119,7 +119,7 @@ class Shard:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class StepResult:
     """The mean loss in nats of a batch, and the state to go on from (None: the text begins there)."""
 

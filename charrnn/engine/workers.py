@@ -194,7 +194,7 @@ def _serve(connection: Connection, architecture: Architecture, dtype: Any, memor
     """A worker's life: jobs until the pipe closes. Signals are for the first process, which ends when it is ready."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    np.seterr(over="ignore", invalid="ignore")  # divergence is found in the loss and the gradient
+    np.seterr(over="ignore", invalid="ignore", divide="ignore")  # divergence is found in the loss and the gradient
     stack = Stack(architecture, dtype)
     parameters, *gradients = _vectors(memory, size, architecture, dtype)
     while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,8 @@ class Sampler:
         for start in range(0, len(prompt), CHUNK):
             part = np.asarray(prompt[start : start + CHUNK]).astype(np.intp)[:, None]
             state = self._stack.forward(parameters, part, state).state(len(part))
-        self._layers = [_Layer(self, i, np.repeat(S, n, axis=0)) for i, S in enumerate(state)]
+        self._layers = [_Layer(parameters, i, np.repeat(S, n, axis=0)) for i, S in enumerate(state)]
+        self._now = 0  # where each layer's state is
         self._last: Array | None = None
         self._pick = picker(choice, np.random.default_rng(seed), n, parameters.architecture.symbols)
         self._ids = self._drawn()
@@ -78,70 +80,67 @@ class Sampler:
     @property
     def state(self) -> State:
         """The state (n, states·h) of each layer after the prompt and all that was drawn have been read."""
-        state = [layer.now.reshape(self._n, -1).copy() for layer in self._layers]
+        state = [layer.states[self._now].reshape(self._n, -1).copy() for layer in self._layers]
         if self._last is not None:
             state = self._stack.forward(self._parameters, self._last[None], state).state(1)
         return state
 
     def _drawn(self) -> Iterator[Array]:
-        layers, n, pick = self._layers, self._n, self._pick
+        layers, n, pick, add = self._layers, self._n, self._pick, np.add
         step = self._stack.cell.step
-        W, b = layers[0].W, layers[0].W["b"]
-        first = W["W_x"] + b  # X_t W_x + b of every one-hot X_t
-        own = "Z" in self._stack.cell.keeps  # such a cell writes into Z, which must not be `first`
-        for layer in layers:
-            layer.multiply(layer.now)
+        first = layers[0].W["W_x"] + layers[0].W["b"]  # X_t W_x + b of every one-hot X_t
+        copied = n == 1 and "Z" in self._stack.cell.keeps  # such a cell writes into Z, which must not be `first`
+        turns = [[layer.turn(before) for layer in layers] for before in (0, 1)]
+        for *_, multiply, H, out, _, _ in turns[1]:  # which ends where each layer's state is now
+            multiply(H, out)
         Z = layers[-1].up + layers[-1].b_above
-        for before, after in cycle([(0, 1), (1, 0)]):
-            ids = pick(Z)
-            self._last = ids
+        for before in cycle((0, 1)):
+            self._last = ids = pick(Z)
             yield ids
             Z = first[ids[0]] if n == 1 else first[ids]
-            if own and n == 1:
+            if copied:
                 Z = Z.copy()
-            for layer in layers:
-                S = layer.states[after]
-                step(layer.W, Z, layer.R, layer.states[before], S)
-                layer.multiply(S)
-                layer.now = S
-                Z = np.add(layer.up, layer.b_above, layer.up)  # in the end the logits
+            for W, R, S_before, S, multiply, H, out, up, b in turns[before]:
+                step(W, Z, R, S_before, S)
+                multiply(H, out)
+                Z = add(up, b, up)  # in the end the logits
+            self._now = 1 - before
 
 
 class _Layer:
-    """A layer while it samples: two places for its state, which take turns, and where its products go."""
+    """A layer while it samples: two places for its state, which take turns, and where its products go.
 
-    def __init__(self, sampler: Sampler, i: int, S: Array) -> None:
-        parameters = sampler._parameters
+    H_t goes two ways, to its own layer's next step and up: `multiply` fills both R = H W_hh and `up` = H W_above.
+    """
+
+    def __init__(self, parameters: Parameters, i: int, S: Array) -> None:
         hidden, top = parameters.architecture.hidden, i + 1 == len(parameters.architecture.hidden)
         self.W: Weights = parameters.layer(i + 1)
+        self.h = hidden[i]
         above = None if top else parameters.layer(i + 2)
         W_above, self.b_above = parameters.output() if above is None else (above["W_x"], above["b"])
+        W_hh, g = self.W["W_hh"], self.W["W_hh"].shape[1]
         # One sample alone is a vector: NumPy is quicker with vectors than with matrices of one row.
-        self.now = S[0].copy() if len(S) == 1 else S
-        self.states = (self.now, np.empty_like(self.now))
-        self.R, self.up, self.multiply = _products(self.now, hidden[i], self.W["W_hh"], W_above)
+        state = S[0].copy() if len(S) == 1 else S
+        self.states = (state, np.empty_like(state))
+        self.multiply: Callable[[Array, Array], object]
+        self.out = np.empty((*state.shape[:-1], g + W_above.shape[1]), S.dtype)
+        if len(S) == 1:
+            # One product with both, laid out by columns: fewer calls, and an eighth faster.
+            W = aligned(W_hh.size + W_above.size, S.dtype).reshape(-1, self.h)
+            np.concatenate([W_hh.T, W_above.T], out=W)
+            self.R, self.up, self.multiply = self.out[:g], self.out[g:], W.dot
+        else:
+            self.R, self.up = np.empty((len(S), g), S.dtype), np.empty((len(S), W_above.shape[1]), S.dtype)
+            products = [product_with(W, len(S), Buffers(S.dtype)) for W in (W_hh, W_above)]
+            ways = [(product.times, product.view(to)) for product, to in zip(products, (self.R, self.up), strict=True)]
+            self.multiply = lambda H, _: [times(H, view) for times, view in ways]
 
-
-def _products(S: Array, h: int, W_hh: Array, W_above: Array) -> tuple[Array, Array, Callable[[Array], object]]:
-    """H_t goes two ways, to its own layer's next step and up: arrays for H W_hh and H W_above, and what fills both
-    from S_t."""
-    if S.ndim == 1:
-        # One product with both, laid out by columns: fewer calls, and an eighth faster.
-        W = aligned(W_hh.size + W_above.size, S.dtype).reshape(-1, h)
-        np.concatenate([W_hh.T, W_above.T], out=W)
-        out = np.empty(len(W), S.dtype)
-        if len(S) == h:
-            return out[: W_hh.shape[1]], out[W_hh.shape[1] :], lambda S: W.dot(S, out)
-        return out[: W_hh.shape[1]], out[W_hh.shape[1] :], lambda S: W.dot(S[:h], out)
-    R, up = (np.empty((len(S), W.shape[1]), W.dtype) for W in (W_hh, W_above))
-    times_W_hh, times_W_above = (product_with(W, len(S), Buffers(W.dtype)) for W in (W_hh, W_above))
-    R_view, up_view = times_W_hh.view(R), times_W_above.view(up)
-
-    def multiply(S: Array) -> None:
-        times_W_hh.times(S[:, :h], R_view)
-        times_W_above.times(S[:, :h], up_view)
-
-    return R, up, multiply
+    def turn(self, before: int) -> tuple[Any, ...]:
+        """What a step needs that goes from the state in one place, `before`, to the other."""
+        S = self.states[1 - before]
+        H = S[..., : self.h]
+        return self.W, self.R, self.states[before], S, self.multiply, H, self.out, self.up, self.b_above
 
 
 def picker(choice: Choice, rng: np.random.Generator, n: int, a: int) -> Callable[[Array], Array]:

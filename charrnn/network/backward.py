@@ -194,20 +194,17 @@ def add_gradient(
     dZ = errors.dZ.rows
     if i > 0:
         add_product(handed_up(tape, i - 1, h=d, scratch=scratch), dZ, dW["W_x"], add, scratch)
-    elif writes_W_x(i, d):
+    elif d <= one_hot.DENSE:
         X = scratch.block("X", T * n, d)
         one_hot.fill(tape.ids.ravel(), X)
         add_product(X, dZ, dW["W_x"], add, scratch)
     else:
+        if not add:
+            dW["W_x"].fill(0)
         one_hot.add_transpose_times(tape.ids.ravel(), dZ, dW["W_x"], scratch.block("by id", *dZ.shape))
     add_product(tape.layers[i].S.rows[:-n, :h], errors.dR.rows, dW["W_hh"], add, scratch)
     dW["b"][...] += scratch.ones(T * n).dot(dZ)
     cell.own_gradients(parameters.layer(i + 1), errors.dS.array, errors.K.array, errors.dZ.array, errors.dR.array, dW)
-
-
-def writes_W_x(i: int, d: int) -> bool:
-    """Whether dW_x of layer i, with d inputs, is a product; if not, it is added up by symbol."""
-    return i > 0 or d <= one_hot.DENSE
 
 
 def add_product(A: Array, B: Array, dW: Array, add: bool, scratch: Buffers) -> None:

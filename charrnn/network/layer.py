@@ -47,7 +47,7 @@ def forward(cell: Cell, W: Weights, tape: LayerTape, buffers: Buffers) -> None:
     step = cell.step
     product = product_with(W["W_hh"], rows(tape.S.array.shape[1]), buffers)
     times_W = product.times
-    for (H_before, Z_t, R_t, before, after), R_view in zip(tape.each, tape.R_viewed_by(product), strict=True):
+    for H_before, R_view, Z_t, R_t, before, after in tape.each(product):
         times_W(H_before, R_view)
         step(W, Z_t, R_t, before, after)
 

@@ -56,7 +56,8 @@ def loss_and_error(
 ) -> float:
     """The sum of the m losses in nats (undivided); adds to dW_ha, db_a, and writes ∂L/∂H (m, h) into `dH`.
 
-    L is the sum divided by `divisor`: dO = (A − Y) / divisor, dW_ha = Hᵀ dO, dH = dO W_haᵀ.
+    L is the sum divided by `divisor`: dO = (A − Y) / divisor, dW_ha = Hᵀ dO, dH = dO W_haᵀ. The loss of a symbol that
+    the network holds impossible is infinite; the caller decides whether NumPy warns of it.
     """
     W_ha, _ = parameters.output()
     dW_ha, db_a = gradient.output()
@@ -64,10 +65,8 @@ def loss_and_error(
     for part, A in _blocks(parameters, H, buffers):
         m = len(A)
         chosen = np.arange(m), targets[part]
-        # log(0) is the loss of a symbol that the network holds impossible: infinite, and reported as divergence.
         A_target = A[chosen]
-        with np.errstate(divide="ignore"):
-            total -= float(np.add.reduce(np.log(A_target), dtype=np.float64))
+        total -= float(np.add.reduce(np.log(A_target), dtype=np.float64))
         A[chosen] = A_target - 1
         dO = np.multiply(A, 1 / divisor, out=A)
         dW_ha += H[part].T.dot(dO)

@@ -72,6 +72,7 @@ class Parameters:
         for name, shape in self.shapes.items():
             self._views[name] = self.vector[start : start + sizes[name]].reshape(shape)
             start += sizes[name]
+        self._output = self._views[f"W_h{len(architecture.hidden)}a"], self._views["b_a"]
         self._layers: list[Weights] = [
             {name: self._views[key] for name, key in architecture.layer_names(layer).items()}
             for layer in range(1, len(architecture.hidden) + 1)
@@ -87,9 +88,15 @@ class Parameters:
         """The parameters of layer `index`, counted from 1, by the cell's own names: W_x, W_hh, b …"""
         return self._layers[index - 1]
 
+    @cached_property
+    def sums(self) -> list[Array]:
+        """Of a gradient, what a backward pass adds to: all but W_x and W_hh, which it writes."""
+        written = {id(layer[name]) for layer in self._layers for name in ("W_x", "W_hh")}
+        return [view for view in self._views.values() if id(view) not in written]
+
     def output(self) -> tuple[Array, Array]:
         """W_ha (h_L, a) and b_a (a,)."""
-        return self[f"W_h{len(self.architecture.hidden)}a"], self["b_a"]
+        return self._output
 
 
 def from_arrays(architecture: Architecture, arrays: Mapping[str, Array]) -> Parameters:

@@ -24,7 +24,6 @@ State = list[Array]  # S (n, states·h_l) of every layer
 # Dropout's factors (T, n, h_l) for what a layer hands upwards, from the numbers of segment and layer, and T.
 Masks = Callable[[int, int, int], Array] | None
 
-
 VIEWS = 1000  # bytes, about, of Python's own objects for one layer's views of one step, forward and backward
 
 
@@ -41,13 +40,20 @@ class Stack:
         self.cell = architecture.made_cell
         self.dtype = np.dtype(dtype)
         self._buffers = Buffers(dtype)
-        self._beside_nbytes = 0  # what the last step held beside the buffers
+        self._last = (0, 1, 0, False, False)  # T, steps of a segment, n, dropout and recompute of the last step
 
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers, and of what the last step held beside them: dropout's factors, the states between
         segments, and views of single steps."""
-        return self._buffers.nbytes + self._beside_nbytes
+        T, k, n, dropout, recompute = self._last
+        hidden, segments = self.architecture.hidden, -(-T // k)
+        # Segments that are run again draw their factors while those of the last one still lie there.
+        drawn = (k + (T - 1) % k + 1 if segments > 1 else T) if recompute else T
+        factors = drawn * n * sum(hidden) if dropout else 0
+        between = max(segments - 1, 0) * n * self.cell.states * sum(hidden)
+        views = VIEWS * len(hidden) * (k + T % k) if T else 0
+        return self._buffers.nbytes + (factors + between) * self.dtype.itemsize + views
 
     def begin(self, parameters: Parameters, n: int) -> State:
         """The state that a text begins with, of every layer (n, states·h_l): zeros, unless the cell says otherwise."""
@@ -137,47 +143,43 @@ class Stack:
         T, n = inputs.shape[:2]
         keep = T if keep is None else keep
         divisor = divisor or n * window.divisor
-        self._zero(gradient)
+        for dW in gradient.sums:
+            dW.fill(0)
         k = segment_length(T) if window.lags is None else T
-        starts = range(0, T, k)
-        kept: State | None = state
+        segments = [slice(start, min(start + k, T)) for start in range(0, T, k)]
+        self._last = (T, k, n, masks is not None, recompute)
+        kept = state
         tapes: list[Tape] = []
         states: list[State | None] = []  # the one that each segment begins with
-        masks_nbytes: list[int] = []  # of each segment
-        for i, start in enumerate(starts):
+        for i, steps in enumerate(segments):
             states.append(state)
-            tape = self.forward(parameters, inputs[start : start + k], state, masks, i, 0 if recompute else i)
+            tape = self.forward(parameters, inputs[steps], state, masks, i, 0 if recompute else i)
             tapes.append(tape)
-            if start < keep <= start + k:
-                kept = tape.state(keep - start)
-            masks_nbytes.append(sum(mask.nbytes for mask in tape.masks if mask is not None))
-            if k < T and not recompute:
-                for of_layer in tape.layers:
-                    of_layer.drop_views()
-            if start + k < T:
+            if steps.start < keep <= steps.stop:
+                kept = tape.state(keep - steps.start)
+            if steps.stop < T:
                 state = tape.state(k)
                 if recompute:
                     tape.masks.clear()  # they are drawn again
+                else:
+                    tape.drop_views()
 
-        # Segments that are run again draw their masks while those of the last one still lie there.
-        factors = max(masks_nbytes) + masks_nbytes[-1] if recompute and k < T else sum(masks_nbytes)
-        between = sum(S.nbytes for before in states[1:] for S in before or ())
-        self._beside_nbytes = factors + between + VIEWS * len(self.architecture.hidden) * (k + T % k)
         total, dS_T, crossings = 0.0, None, window.crossings()
-        for i, start in reversed(list(enumerate(starts))):
-            tape, stop = tapes[i], min(start + k, T)
-            if recompute and stop < T:
-                tape = self.forward(parameters, inputs[start:stop], states[i], masks, i)
-            first = max(window.context - start, 0)
-            part = targets[max(start - window.context, 0) : max(stop - window.context, 0)]
+        for i in range(len(segments) - 1, -1, -1):
+            tape, steps = tapes[i], segments[i]
+            if recompute and steps.stop < T:
+                tape = self.forward(parameters, inputs[steps], states[i], masks, i)
+            first = max(window.context - steps.start, 0)
+            part = targets[max(steps.start - window.context, 0) : max(steps.stop - window.context, 0)]
             dH, loss = self._output_error(parameters, tape, part, first, divisor, gradient)
             total += loss
-            gains, add = crossings[start:stop], stop < T
+            gains, add = crossings[steps], steps.stop < T
             # What a text begins with is a parameter of its first step, not a step before it: no gain scales its error.
             begins = states[i] is None and self.cell.learns_begin
             if window.lags is None:
+                hand_back = begins or steps.start > 0
                 dS_0 = backward.in_one_pass(
-                    self.cell, parameters, tape, dH, gains, dS_T, gradient, self._buffers, add, begins or start > 0
+                    self.cell, parameters, tape, dH, gains, dS_T, gradient, self._buffers, add, hand_back
                 )
             else:
                 dS_0, _ = backward.by_lag(self.cell, parameters, tape, dH, gains, window.lags, gradient, self._buffers)
@@ -194,15 +196,6 @@ class Stack:
         dH, _ = self._output_error(parameters, tape, targets, T - len(targets), targets.size, gradient)
         _, norms = backward.by_lag(self.cell, parameters, tape, dH, [WHOLE] * T, lags, gradient, self._buffers)
         return norms
-
-    def _zero(self, gradient: Parameters) -> None:
-        """Zeroes what the backward pass adds to. The products with W_x and W_hh are written over what is there."""
-        for i in range(len(self.architecture.hidden)):
-            for name, dW in gradient.layer(i + 1).items():
-                if name not in ("W_x", "W_hh") or (name == "W_x" and not backward.writes_W_x(i, len(dW))):
-                    dW.fill(0)
-        for dW in gradient.output():
-            dW.fill(0)
 
     def _output_error(
         self, parameters: Parameters, tape: Tape, targets: Array, first: int, divisor: float, gradient: Parameters

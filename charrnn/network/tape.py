@@ -10,6 +10,8 @@ import numpy as np
 from charrnn.network.buffers import Array, Buffers, Steps
 from charrnn.network.products import Product
 
+StepViews = tuple[Array, Array, Array, Array, Array, Array]
+
 
 @dataclass
 class LayerTape:
@@ -19,7 +21,7 @@ class LayerTape:
     R: Steps  # (T, n, gates·h) likewise; a single step for cells that do not keep it
     S: Steps  # (T+1, n, states·h): S[0] came in, S[:-1] are the S_{t-1}, S[1:] the S_t
     h: int
-    _views: dict[int | None, list[Array]] = field(default_factory=dict)
+    _steps: dict[int | None, list[StepViews]] = field(default_factory=dict)  # by the layout of the product
 
     @cached_property
     def before(self) -> Array:
@@ -31,24 +33,20 @@ class LayerTape:
         """S_t of all steps."""
         return self.S.array[1:]
 
-    def R_viewed_by(self, product: Product) -> list[Array]:
-        """R of every step, as the product with W_hh writes into it."""
-        views = self._views.get(product.layout)
-        if views is None:
-            views = self._views[product.layout] = list(map(product.view, self.R.each))
-        return views * (len(self.Z.array) // len(views))
-
-    @cached_property
-    def each(self) -> list[tuple[Array, Array, Array, Array, Array]]:
-        """H_{t-1}, Z_t, R_t, S_{t-1} and S_t of every step."""
-        Z, R, S, H = self.Z.each, self.R.each, self.S.each, self.S.columns(0, self.h)
-        return list(zip(H, Z, R * len(Z) if len(R) == 1 else R, S, S[1:], strict=False))
+    def each(self, product: Product) -> list[StepViews]:
+        """H_{t-1}, R_t as the product with W_hh writes into it, Z_t, R_t, S_{t-1} and S_t of every step."""
+        steps = self._steps.get(product.layout)
+        if steps is None:
+            Z, R, S, H = self.Z.each, self.R.each, self.S.each, self.S.columns(0, self.h)
+            views, each = list(map(product.view, R)), len(Z) // len(R)
+            steps = list(zip(H, views * each, Z, R * each, S, S[1:], strict=False))
+            self._steps[product.layout] = steps
+        return steps
 
     def drop_views(self) -> None:
-        """Lets the views of single steps go: those of all segments of a long sequence can take as much memory as a
-        small network's numbers. They are made again when they are asked for."""
-        self._views.clear()
-        for holder in (self, self.Z, self.R, self.S):
+        """Lets the views of single steps go; they are made again when they are asked for."""
+        self._steps.clear()
+        for holder in (self.Z, self.R, self.S):
             vars(holder).pop("each", None)
 
 
@@ -63,6 +61,12 @@ class Tape:
     def state(self, step: int) -> list[Array]:
         """The state after `step` steps, copied; 0 is the one that came in."""
         return [np.array(tape.S.array[step], order="C") for tape in self.layers]
+
+    def drop_views(self) -> None:
+        """Lets the views of single steps go: those of all segments of a long sequence can take as much memory as a
+        small network's numbers."""
+        for tape in self.layers:
+            tape.drop_views()
 
 
 def handed_up(tape: Tape, i: int, h: int, scratch: Buffers) -> Array:

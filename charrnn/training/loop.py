@@ -107,7 +107,9 @@ class Trainer:
         """One window of the text: forward, backward under the truncation, clip, optimise, hand the state on."""
         started = time.perf_counter()
         config, streams = self.config, self.streams
-        with np.errstate(over="ignore", invalid="ignore"):  # divergence is found in the loss and the gradient
+        with np.errstate(
+            over="ignore", invalid="ignore", divide="ignore"
+        ):  # divergence is found in the loss and the gradient
             result, position = self.loss_and_gradient()
             norm = clip(self.gradient.vector, config.grad_clip, config.clip_mode)
         if not (math.isfinite(result.loss) and math.isfinite(norm)):

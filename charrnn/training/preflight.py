@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from charrnn.training.loop import Trainer
 
 LOOKED_AT = 1000  # windows; of those that begin inside a block, the steps to run again soon repeat themselves
@@ -61,7 +63,8 @@ def _positions_by_context(trainer: Trainer) -> list[int]:
 def _loss_and_gradient_at(trainer: Trainer, position: int) -> None:
     before, trainer.position = trainer.position, position
     try:
-        trainer.loss_and_gradient()
+        with np.errstate(all="ignore"):  # what diverges will say so when it trains
+            trainer.loss_and_gradient()
     finally:
         trainer.position = before
 
