@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from charrnn.errors import CharrnnError
     from charrnn.inference.scoring import Score
-    from charrnn.model import Gradient, Model, load
+    from charrnn.model import Gradient, Model
     from charrnn.network.cells import Cell
     from charrnn.network.truncation import Truncation
     from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
     from charrnn.training.optimizers import Optimizer
+    from charrnn.training.runs import load
     from charrnn.training.session import Result
     from charrnn.training.settings import Settings
     from charrnn.training.train import resume, train
@@ -31,11 +32,12 @@ __version__ = "0.1.0"
 _PLACES = {
     "charrnn.errors": ("CharrnnError",),
     "charrnn.inference.scoring": ("Score",),
-    "charrnn.model": ("Gradient", "Model", "load"),
+    "charrnn.model": ("Gradient", "Model"),
     "charrnn.network.cells": ("Cell",),
     "charrnn.network.truncation": ("Truncation",),
     "charrnn.registry": ("ACTIVATIONS", "CELLS", "INITS", "OPTIMIZERS", "SCHEDULES", "TRUNCATIONS"),
     "charrnn.training.optimizers": ("Optimizer",),
+    "charrnn.training.runs": ("load",),
     "charrnn.training.session": ("Result",),
     "charrnn.training.settings": ("Settings",),
     "charrnn.training.train": ("resume", "train"),

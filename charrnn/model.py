@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -57,29 +58,54 @@ class Model:
         it), or one to `skip` or `replace`."""
         return Tokenizer(self.symbols).encode(text, unknown=unknown, source=source)
 
-    def stream(self, prompt: str = "", **options: Any) -> Characters:
-        """Characters without end, that go on from `prompt`, or from a line's beginning where there is none.
+    def stream(
+        self, prompt: str = "", *, length: int | None = None, stop: str | Iterable[str] | None = None, **options: Any
+    ) -> Characters:
+        """Characters that go on from `prompt`, or from a line's beginning where there is none: without end, or `length`
+        of them, or up to and with the first of the texts `stop`, one or several.
 
         Options: each character is drawn from A^(1/`temperature`), of the `top_k` most probable ones (0: all) and the
         fewest that have the mass `top_p`; `greedy` always takes the most probable one. The same `seed` gives the same
         text. `state` is what was read before the prompt; `unknown` as of `encode`.
         """
-        return Characters(self._sampler(prompt, **options), self.symbols)
+        stops = self._stops(stop)
+        return Characters(self._sampler(prompt, **options), self.symbols, length, stops)
 
-    def sample(self, length: int = 500, prompt: str = "", *, stop: str | None = None, **options: Any) -> str:
+    def sample(self, length: int = 500, prompt: str = "", **options: Any) -> str:
         """`length` characters that go on from `prompt`, which is not part of them; or fewer, up to and with `stop`.
 
         The options are those of `stream`.
         """
-        return "".join(until(self.stream(prompt, **options), length, stop))
+        return "".join(self.stream(prompt, length=length, **options))
 
     def samples(
-        self, count: int, length: int = 500, prompt: str = "", *, stop: str | None = None, **options: Any
+        self,
+        count: int,
+        length: int = 500,
+        prompt: str = "",
+        *,
+        stop: str | Iterable[str] | None = None,
+        **options: Any,
     ) -> list[str]:
         """`count` samples side by side, many times faster than one after another."""
+        stops = self._stops(stop)
         drawn = self._sampler(prompt, n=count, **options)
         columns = np.array(list(islice(drawn, length)), dtype=np.intp).reshape(length, count)
-        return ["".join(until((self.symbols[i] for i in column), length, stop)) for column in columns.T]
+        return ["".join(_ended((self.symbols[i] for i in column), length, stops)) for column in columns.T]
+
+    def _stops(self, stop: str | Iterable[str] | None) -> tuple[str, ...]:
+        """The texts to stop at; ConfigError for one that is never written."""
+        stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+        for text in stops:
+            if not text:
+                raise ConfigError("stop: an empty text is found at once; give at least one character")
+            unknown = next((c for c in text if c not in self.symbols), None)
+            if unknown is not None:
+                raise ConfigError(
+                    f"stop {text!r}: the model does not know {unknown!r} (U+{ord(unknown):04X}) and never writes it; "
+                    "give a text of characters that it knows"
+                )
+        return stops
 
     def _sampler(
         self,
@@ -174,9 +200,10 @@ class Model:
 class Characters(Iterator[str]):
     """Characters of one sample, as they are drawn."""
 
-    def __init__(self, sampler: Sampler, symbols: str) -> None:
+    def __init__(self, sampler: Sampler, symbols: str, length: int | None, stops: tuple[str, ...]) -> None:
         self._sampler = sampler
-        self._drawn = (symbols[int(ids[0])] for ids in sampler)
+        drawn = (symbols[int(ids[0])] for ids in sampler)
+        self._drawn = drawn if length is None and not stops else _ended(drawn, length, stops)
 
     def __iter__(self) -> Iterator[str]:
         return self._drawn
@@ -188,6 +215,14 @@ class Characters(Iterator[str]):
     def state(self) -> State:
         """The state after all characters so far, to go on from."""
         return self._sampler.state
+
+
+def _ended(characters: Iterator[str], length: int | None, stops: tuple[str, ...]) -> Iterator[str]:
+    """The first `length` characters, or those up to and with the first of the texts `stops`."""
+    most = sys.maxsize if length is None else length
+    for stop in stops[1:]:
+        characters = until(characters, most, stop)
+    return until(characters, most, stops[0] if stops else None)
 
 
 def _made(name: str, T: int, tau: int | None) -> Truncation:

@@ -18,7 +18,7 @@ from hostile import HOSTILE
 from hostile_checkpoints import CHECKPOINTS, SYMBOLS, good
 
 from charrnn.errors import CheckpointError, DivergedError, StorageError
-from charrnn.storage.checkpoint import Checkpoint, load, newest_run, save
+from charrnn.storage.checkpoint import Checkpoint, load, save
 
 GOLDEN = Path(__file__).parent / "golden"
 TORTURE = os.environ.get("CHARRNN_TORTURE") == "1"
@@ -242,22 +242,3 @@ def test_a_run_directory_gives_its_best_checkpoint_or_else_its_last(tmp_path: Pa
     assert load(tmp_path).settings["name"] == "last"
     save(tmp_path / "best.npz", best)
     assert load(tmp_path).settings["name"] == "best"
-
-
-def test_the_newest_run_is_the_one_that_was_written_to_last(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no run here"):
-        newest_run(tmp_path / "missing")
-    for age, name in enumerate(("a/last.npz", "b/best.npz", "c/last.npz", "a/best.npz")):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"")
-        os.utime(path, ns=(0, 10**9 * (3, 5, 2, 4)[age]))
-    assert newest_run(tmp_path) == tmp_path / "b"
-
-
-def test_a_run_that_vanishes_meanwhile_is_not_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stays, vanishes = tmp_path / "a" / "best.npz", tmp_path / "b" / "best.npz"
-    stays.parent.mkdir()
-    stays.write_bytes(b"")
-    monkeypatch.setattr(Path, "glob", lambda runs, pattern: iter([vanishes, stays]))
-    assert newest_run(tmp_path) == tmp_path / "a"

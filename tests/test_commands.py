@@ -175,7 +175,7 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
     def text(*arguments: str, stdin: bytes = b"") -> str:
         result = charrnn("sample", "--seed", "3", *arguments, cwd=trained, stdin=stdin)
         assert result.returncode == 0, result.stderr
-        assert result.stderr == b"using runs/text, the newest run\n"
+        assert result.stderr.startswith(b"using runs/text, the newest run (validation ")
         return result.stdout.decode()
 
     assert text("--prompt", "the cat", "--length", "5").startswith("the cat")
@@ -183,8 +183,6 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
     assert text("--length", "0") == "\n"
     assert "t" not in text("--stop", "t", "--length", "400")[:-2]
     assert text("--greedy") == text("--top-k", "1") == text("--top-p", "1e-9")
-    three = text("--num-samples", "3", "--greedy", "--length", "9", "--prompt", "the")
-    assert three == "\n".join([text("--greedy", "--length", "9", "--prompt", "the")] * 3)
     assert text("--prompt", "Zthe", "--unknown", "skip", "--length", "4")[:4] == "Zthe"
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from charrnn.cli.options import chosen, one_checkpoint
 from charrnn.errors import CheckFailed, ConfigError
 from charrnn.training.settings import parse
 
@@ -15,6 +16,10 @@ T = 8
 
 
 def gradcheck(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="Run or checkpoint whose network is checked, instead of a small one.", show_default=False),
+    ] = None,
     hidden: Annotated[str, typer.Option(help="Width of each layer of the small network.", metavar="WIDTHS")] = "5,4",
     cell: Annotated[str, typer.Option(help="Recurrent cell of the small network.", metavar="NAME")] = "rnn",
     activation: Annotated[str, typer.Option(help="tanh, relu, sigmoid or identity.", metavar="NAME")] = "tanh",
@@ -24,7 +29,8 @@ def gradcheck(
     ] = None,
     tau: Annotated[int | None, typer.Option(min=1, help="Steps that an error travels.", metavar="INTEGER")] = None,
     ckpt: Annotated[
-        Path | None, typer.Option(help="Check the network of a checkpoint instead (400 weights of each array).")
+        Path | None,
+        typer.Option(help="The same as a flag; 400 weights of each array are checked.", metavar="RUN"),
     ] = None,
     equations: Annotated[
         bool, typer.Option("--equations", help="Check the document's equations one by one, as printed and as computed.")
@@ -54,16 +60,17 @@ def gradcheck(
     from charrnn.model import load
     from charrnn.network.truncation import truncation as made
     from charrnn.verify.gradcheck import TOLERANCE, problem_of, small_problem
-    from charrnn.verify.gradcheck import gradcheck as run
+    from charrnn.verify.gradcheck import gradcheck as check
 
+    ckpt = one_checkpoint(run, ckpt)
     problem = (
-        problem_of(load(ckpt).parameters, T, seed=seed)
+        problem_of(load(chosen(ckpt)).parameters, T, seed=seed)
         if ckpt
         else small_problem(widths, activation, T, seed=seed, cell=cell)
     )
     checks: list[Any] = []
     for name in names:
-        checks += run(problem, made(name, T, tau=None if name == "full" else tau or 3), seed)
+        checks += check(problem, made(name, T, tau=None if name == "full" else tau or 3), seed)
     passed = all(check.passed for check in checks)
     if as_json:
         rows = [

@@ -8,16 +8,17 @@ from typing import Annotated
 
 import typer
 
-from charrnn.cli.options import chosen
+from charrnn.cli.options import Ckpt, check_utf8, chosen, text_or_run
 
 
 def inspect(
     text: Annotated[
-        str | None, typer.Argument(help="Text to measure on, or - for standard input; left out, the run's own.")
+        str | None,
+        typer.Argument(
+            help="Text to measure on, or - for standard input; a run stands for the text it was trained on."
+        ),
     ] = None,
-    ckpt: Annotated[
-        Path | None, typer.Option(help="Checkpoint file or run directory; left out, the newest run.", metavar="PATH")
-    ] = None,
+    ckpt: Ckpt = None,
     lags: Annotated[int, typer.Option(min=1, help="Steps to look back.", metavar="INTEGER")] = 100,
     svg: Annotated[Path | None, typer.Option(help="Write the picture into this SVG file.", metavar="FILE")] = None,
     title: Annotated[
@@ -31,6 +32,7 @@ def inspect(
     The line at 1 is the error where it is made, at lag 0. Columns that soon fall far below it are a vanishing gradient,
     those that stay near it a healthy one, and those that climb above it an exploding one.
     """
+    check_utf8("--title", title or "")
     from charrnn import blas
 
     blas.configure()
@@ -46,6 +48,7 @@ def inspect(
     from charrnn.verify.inspection import inspect as measure
 
     check_unknown(unknown)
+    text, ckpt = text_or_run(text, ckpt)
     path = chosen(ckpt)
     checkpoint = load(path)
     if text is not None:

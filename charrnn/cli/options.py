@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from charrnn.errors import CheckpointError, ConfigError
 from charrnn.training.settings import FIELDS, parse
 
 
@@ -52,12 +54,57 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def chosen(ckpt: Path | None) -> Path:
-    """What --ckpt names; left out, the newest run, which standard error then tells."""
-    if ckpt is not None:
-        return ckpt
-    from charrnn.storage.checkpoint import newest_run
+RUN_HELP = "Run directory, its name under runs/, or a checkpoint file; left out, the newest run that is any good."
+Ckpt = Annotated[Path | None, typer.Option("--ckpt", help=RUN_HELP, metavar="RUN")]
 
-    newest = newest_run()
-    print(f"using {newest}, the newest run", file=sys.stderr)
-    return newest
+
+def chosen(ckpt: Path | None) -> Path:
+    """The run or checkpoint that is meant; left out, the newest good run, which standard error then tells."""
+    from charrnn.training.runs import find, newest
+
+    if ckpt is not None:
+        return find(ckpt)
+    try:
+        run, passed_over = newest()
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}, or name one with --ckpt") from None
+    loss = "not validated" if run.validation is None else f"validation {run.validation:.4f} nats"
+    if passed_over:
+        others = ", ".join(f"{other.path} is {other.state}" for other in passed_over[:3])
+        print(f"using {run.path}, the newest good run ({loss}); newer: {others}", file=sys.stderr)
+    else:
+        print(f"using {run.path}, the newest run ({loss})", file=sys.stderr)
+    return run.path
+
+
+def text_or_run(text: str | None, ckpt: Path | None) -> tuple[str | None, Path | None]:
+    """The text and the checkpoint that are meant where a run stands in the place of the text, as in `inspect runs/x`.
+
+    A file or directory of this name that is no checkpoint is the text.
+    """
+    from charrnn.training.runs import located
+
+    if text is None or ckpt is not None:
+        return text, ckpt
+    run = located(text)
+    if run is None or (run != Path(text) and os.path.exists(text)):
+        return text, None
+    return None, run
+
+
+def one_checkpoint(run: Path | None, ckpt: Path | None) -> Path | None:
+    """What is named as an argument or by --ckpt; ConfigError for both."""
+    if run is not None and ckpt is not None:
+        raise ConfigError(f"{run} and --ckpt {ckpt}: only one checkpoint can be used; leave one out")
+    return run or ckpt
+
+
+def check_utf8(flag: str, text: str) -> None:
+    """ConfigError for an argument with bytes that are no text; Python hands each of them on as a surrogate."""
+    place = next((i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff"), None)
+    if place is not None:
+        byte = ord(text[place]) & 0xFF
+        raise ConfigError(
+            f"{flag}: byte 0x{byte:02x} after {place} character{'s' if place != 1 else ''} is not UTF-8; "
+            "type the text in a UTF-8 terminal, or put it into a file"
+        )

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from charrnn.cli.options import chosen
+from charrnn.cli.options import Ckpt, check_utf8, chosen, one_checkpoint
 from charrnn.errors import ConfigError
 
 
 def sample(
-    ckpt: Annotated[
-        Path | None, typer.Option(help="Checkpoint file or run directory; left out, the newest run.", metavar="PATH")
+    run: Annotated[
+        list[str] | None, typer.Argument(help="The same as --ckpt.", metavar="[RUN]", show_default=False)
     ] = None,
+    ckpt: Ckpt = None,
     length: Annotated[int, typer.Option(min=0, help="Characters to write.", metavar="INTEGER")] = 500,
     prompt: Annotated[
         str | None, typer.Option(help="Text to go on from; left out, the start of a line.", metavar="TEXT")
     ] = None,
     prompt_file: Annotated[
-        str | None, typer.Option(help="File that holds the prompt, or - for standard input.", metavar="PATH")
+        str | None,
+        typer.Option(
+            help="File that holds the prompt, or - for standard input, less the newline at its end.", metavar="PATH"
+        ),
     ] = None,
     unknown: Annotated[
         str, typer.Option(help="Unknown characters of the prompt: error, skip or replace.", metavar="NAME")
@@ -34,7 +40,13 @@ def sample(
         float, typer.Option(help="Draw from the most probable ones that have this mass together.", metavar="NUMBER")
     ] = 1.0,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the most probable character.")] = False,
-    stop: Annotated[str | None, typer.Option(help="End a sample after this text.", metavar="TEXT")] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=r"End a sample after this text; several may be given. \n is a line end, \t a tab, \\ a backslash.",
+            metavar="TEXT",
+        ),
+    ] = None,
     num_samples: Annotated[
         int, typer.Option(min=1, help="Samples, an empty line between them.", metavar="INTEGER")
     ] = 1,
@@ -43,34 +55,43 @@ def sample(
     """Write text. Standard output holds the text and nothing else."""
     if prompt is not None and prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file: only one of them can be given")
-    if stop == "":
+    for name, texts in (("--prompt", [prompt or ""]), ("--stop", stop or [])):
+        for text in texts:
+            check_utf8(name, text)
+    if "" in (stop or []):
         raise ConfigError("--stop: an empty text is found at once; give at least one character")
 
     from charrnn import blas
 
     blas.configure()  # a second thread gains half where the machine is idle, and loses tenfold where it is not
 
-    from charrnn.inference.sampling import Choice, until
+    from charrnn.inference.sampling import Choice
     from charrnn.model import load
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import check_unknown
 
     check_unknown(unknown)
     Choice(temperature, top_k, top_p, greedy)  # before anything is read
-    model = load(chosen(ckpt))
+    model = load(chosen(_checkpoint(run or [], ckpt)))
     given = read_corpus([prompt_file]) if prompt_file is not None else prompt or ""
-    options = {
+    if prompt_file == "-":
+        given = given.removesuffix("\r\n" if given.endswith("\r\n") else "\n")
+    if num_samples > 1 and (greedy or top_k == 1):
+        print(f"{num_samples} samples would be the same text: without chance there is only one", file=sys.stderr)
+        num_samples = 1
+    options: dict[str, Any] = {
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
         "greedy": greedy,
         "seed": seed,
         "unknown": unknown,
+        "stop": [_unescaped(text) for text in stop or []],
     }
     sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
     write = sys.stdout.write
     if num_samples == 1:
-        characters = until(model.stream(given, **options), length, stop)
+        characters = model.stream(given, length=length, **options)
         write(given)
         live = sys.stdout.isatty()
         try:
@@ -81,4 +102,27 @@ def sample(
         finally:
             write("\n")
         return
-    write("\n".join(f"{given}{text}\n" for text in model.samples(num_samples, length, given, stop=stop, **options)))
+    texts = [f"{given}{text}".removesuffix("\n") for text in model.samples(num_samples, length, given, **options)]
+    write("\n\n".join(texts) + "\n")
+
+
+def _checkpoint(words: list[str], ckpt: Path | None) -> Path | None:
+    """The run that the arguments name; ConfigError that tells how a prompt is given for those that name none."""
+    text = " ".join(words)
+    named = one_checkpoint(Path(text) if words else None, ckpt)
+    if words:
+        from charrnn.training.runs import hint, located
+
+        if len(words) > 1 or located(text) is None:
+            flag = "--prompt-file" if Path(text).is_file() else "--prompt"
+            raise ConfigError(
+                f"{text}: no run and no checkpoint{hint(text)}; for a text to go on from, type: "
+                f"charrnn sample {flag} {shlex.quote(text)}"
+            )
+    return named
+
+
+def _unescaped(text: str) -> str:
+    """The text that is meant by one with \\n, \\t and \\\\ in it; any other backslash is one."""
+    meant = {"n": "\n", "t": "\t", "\\": "\\"}
+    return re.sub(r"\\([nt\\])", lambda match: meant[match[1]], text)

@@ -32,7 +32,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Replace a run that is in the way.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run, exactly.", metavar="RUN")] = None,
     init_from: Annotated[
-        Path | None, typer.Option(help="Take weights and vocabulary from a checkpoint.", metavar="CKPT")
+        Path | None, typer.Option(help="Take weights and vocabulary from a run or checkpoint.", metavar="CKPT")
     ] = None,
     unknown: Annotated[
         str,
@@ -51,10 +51,10 @@ def train(
     """Train a network on text. Everything but the result goes to standard error."""
     run = None
     if resume is not None:
-        from charrnn.training.run import Run
+        from charrnn.training.runs import open_run
 
         _refuse_with_resume(corpus=corpus, config=config, out=out, init_from=init_from, force=force or None)
-        run, origins = Run(resume), dict.fromkeys(FIELDS, str(resume))
+        run, origins = open_run(resume), dict.fromkeys(FIELDS, str(resume))
         resolved = run.resumed_settings(settings)
     else:
         resolved, origins = resolve(config, settings)
@@ -96,7 +96,7 @@ def train(
         with stopped:
             display.preflight(prepared)
             try:
-                for event in session.events(stopped):
+                for event in prepared.events(stopped):
                     display.show(event)
             except WorkerError as error:
                 raise WorkerError(f"{error}; saved, go on with: charrnn train --resume {directory}") from None

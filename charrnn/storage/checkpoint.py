@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,21 +173,3 @@ def _kind(array: Array) -> str:
 def _not_finite(arrays: dict[str, Array]) -> str | None:
     """The name of an array that holds NaN or infinity."""
     return next((name for name, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()), None)
-
-
-def newest_run(runs: Path = Path("runs")) -> Path:
-    """The run directory under `runs` that was written to last; CheckpointError if there is none."""
-    newest = max(_written(runs), default=None)
-    if newest is None:
-        raise CheckpointError(f"{runs}: no run here; name one with --ckpt, or train one: charrnn train corpus.txt")
-    return newest[1]
-
-
-def _written(runs: Path) -> Iterable[tuple[int, Path]]:
-    """Time in ns and run directory of each checkpoint that is there; another process may remove some meanwhile."""
-    for name in (BEST, LAST):
-        for path in runs.glob(f"*/{name}"):
-            try:
-                yield path.stat().st_mtime_ns, path.parent
-            except OSError:
-                continue

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from charrnn import blas
-from charrnn.errors import ConfigError, CorpusError
-from charrnn.model import load
+from charrnn.errors import ConfigError, CorpusError, DivergedError, StorageError
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Parameters
 from charrnn.storage import LAST
@@ -22,9 +21,10 @@ from charrnn.text.batches import Streams
 from charrnn.text.corpus import EncodedCorpus, can_be_read_again, checksum, encode_corpus, open_ids
 from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.cores import choose_workers
-from charrnn.training.loop import Trainer
+from charrnn.training.loop import Step, Trainer
 from charrnn.training.run import IDS, Run, Source, default_directory
-from charrnn.training.session import Session
+from charrnn.training.runs import load
+from charrnn.training.session import Evaluation, Session
 from charrnn.training.settings import FIELDS, Settings
 
 Progress = Callable[[int], object] | None
@@ -38,6 +38,15 @@ class Prepared:
     session: Session
     corpus: EncodedCorpus
     notices: list[str] = field(default_factory=list)
+
+    def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Step | Evaluation]:
+        """Those of the session; where it diverges, the run remembers it."""
+        try:
+            yield from self.session.events(stop)
+        except DivergedError:
+            with contextlib.suppress(StorageError):  # the divergence is what the user must hear of
+                self.session.run.note_divergence(self.session.trainer.step + 1)
+            raise
 
 
 def create(

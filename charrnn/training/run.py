@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from charrnn.storage.durable import append_line, atomic_write_bytes, read_small
 from charrnn.training.settings import RESUMABLE, Settings, resolve
 
 MOST_OF_MANIFEST, MOST_OF_METRICS = 1_000_000, 1_000_000_000  # bytes
+RUNS = Path("runs")  # where runs are made and looked for
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
 
 
@@ -45,7 +47,7 @@ class Manifest:
     blas: dict[str, object]
 
 
-def default_directory(corpus: list[str], runs: Path = Path("runs")) -> Path:
+def default_directory(corpus: list[str], runs: Path = RUNS) -> Path:
     """runs/<name of the corpus>, with a number after it where that is taken."""
     first = Path(corpus[0])
     stem = first.resolve().stem if first.is_file() or first.is_dir() else "stdin"
@@ -135,14 +137,36 @@ class Run:
         except ImportError:  # not a system with flock
             return
         descriptor = os.open(self.directory, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        for patience in (0.05, 0.0):  # seconds: `is_locked` of another process holds the lock for an instant
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(patience)
+        else:
             os.close(descriptor)
-            raise ConfigError(
-                f"{self.directory}: another training is at work there; choose another directory"
-            ) from None
+            raise ConfigError(f"{self.directory}: another training is at work there; choose another directory")
         self._lock = descriptor
+
+    def is_locked(self) -> bool:
+        """Whether a training is at work in the directory; False where the system has no locks."""
+        if self._lock is not None:
+            return True
+        try:
+            import fcntl
+
+            descriptor = os.open(self.directory, os.O_RDONLY)
+        except (ImportError, OSError):
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # not a file system with locks
+            return False
+        finally:
+            os.close(descriptor)
+        return False
 
     def unlock(self) -> None:
         """Lets others in."""
@@ -205,6 +229,10 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """The rows so far: step, epoch, train and, where it was evaluated, validation; losses in nats per character."""
         return [row for _, row in self._rows()]
+
+    def note_divergence(self, step: int) -> None:
+        """Adds a row to the metrics that says that training diverged at `step`, which is beyond what was saved."""
+        self.log({"step": step, "diverged": True})
 
     def _rows(self) -> list[tuple[bytes, dict[str, Any]]]:
         """The lines that hold a row, with the row."""

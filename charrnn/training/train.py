@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from charrnn.errors import ConfigError
 from charrnn.training.cores import choose_workers
-from charrnn.training.run import Run
+from charrnn.training.runs import open_run
 from charrnn.training.settings import resolve
 
 if TYPE_CHECKING:
@@ -65,11 +65,12 @@ def train(
 def resume(
     run: PathLike, *, on_event: Callable[[Step | Evaluation], object] | None = None, **changes: object
 ) -> Result:
-    """Goes on with a run, exactly where its last checkpoint is, and returns as `train` does.
+    """Goes on with a run, given by its directory or by its name under runs/, exactly where its last checkpoint is, and
+    returns as `train` does.
 
     `changes` are settings of how long and how carefully it is trained (`RESUMABLE`); ConfigError for any other.
     """
-    opened = Run(Path(run))
+    opened = open_run(run)
     resolved = opened.resumed_settings(changes)
     choose_workers(resolved)
 
@@ -81,7 +82,7 @@ def resume(
 def _finished(prepared: Prepared, on_event: Callable[[Step | Evaluation], object] | None) -> Result:
     session = prepared.session
     try:
-        for event in session.events():
+        for event in prepared.events():
             if on_event is not None:
                 on_event(event)
         return session.result()

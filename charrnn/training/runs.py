@@ -1,0 +1,204 @@
+"""Runs as they are found on disk: by directory, by name, or as the newest one that is any good.
+
+To import this must not import NumPy: a run that goes on chooses the BLAS by the settings it finds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from charrnn.errors import CharrnnError, CheckpointError
+from charrnn.storage import BEST, LAST
+from charrnn.storage.durable import open_regular
+from charrnn.training.run import RUNS, Run
+from charrnn.training.settings import STEPS
+
+if TYPE_CHECKING:
+    from charrnn.model import Model
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run directory holds.
+
+    state: training, finished, stopped, diverged, untrained or damaged; `problem` says what is damaged. parameters: how
+    many weights. validation: lowest loss so far in nats per character, if there was any. written: time of its newest
+    checkpoint, in seconds since 1970. What a damaged run does not tell is None.
+    """
+
+    path: Path
+    state: str
+    written: float
+    cell: str | None = None
+    hidden: tuple[int, ...] = ()
+    parameters: int | None = None
+    steps: int | None = None
+    validation: float | None = None
+    problem: str | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether its network is worth to be used without being asked for by name."""
+        return self.state not in ("damaged", "diverged", "untrained") and self.steps != 0
+
+
+def located(what: PathLike, runs: Path = RUNS) -> Path | None:
+    """The checkpoint file or run directory of this path, or else the run of this name under `runs`; None if neither."""
+    path = Path(what)
+    if _holds_checkpoint(path) or _is_archive(path):
+        return path
+    named = runs / path
+    return named if path.name and _holds_checkpoint(named) else None
+
+
+def find(what: PathLike | None = None, runs: Path = RUNS) -> Path:
+    """As `located`; for None the newest good run. CheckpointError, with the nearest name, if there is none."""
+    if what is None:
+        return newest(runs)[0].path
+    path = located(what, runs)
+    if path is not None:
+        return path
+    if Path(what).is_file():
+        return Path(what)  # what reads it says what is wrong with it
+    kind = "a directory without a checkpoint" if Path(what).is_dir() else f"no checkpoint, and no run of {runs}/"
+    raise CheckpointError(f"{os.fspath(what)}: {kind}{hint(what, runs)}; charrnn runs lists the runs that there are")
+
+
+def hint(what: PathLike, runs: Path = RUNS) -> str:
+    """The run whose name is nearest, in brackets, if one is near."""
+    near = difflib.get_close_matches(Path(what).name, [run.name for run in _directories(runs)], 1)
+    return f" (did you mean {runs / near[0]}?)" if near else ""
+
+
+def newest(runs: Path = RUNS) -> tuple[Summary, list[Summary]]:
+    """The good run under `runs` that was written to last, and the newer ones that are not good.
+
+    CheckpointError if no run is good.
+    """
+    passed_over: list[Summary] = []
+    for directory in sorted(_directories(runs), key=_written, reverse=True):
+        run = summary(directory)
+        if run.good:
+            return run, passed_over
+        passed_over.append(run)
+    if passed_over:
+        held = ", ".join(f"{run.path} is {run.state}" for run in passed_over[:3])
+        raise CheckpointError(f"{runs}: no run here that is trained ({held}); train one: charrnn train corpus.txt")
+    raise CheckpointError(f"{runs}: no run here; train one: charrnn train corpus.txt")
+
+
+def summaries(directory: Path = RUNS) -> list[Summary]:
+    """Every run in a directory, or the run that it is itself, newest first."""
+    found = [directory] if _holds_checkpoint(directory) else _directories(directory)
+    return [summary(run) for run in sorted(found, key=_written, reverse=True)]
+
+
+def summary(directory: Path) -> Summary:
+    """What the checkpoints and metrics of a run say. Nothing that they hold makes it raise."""
+    from charrnn.storage import checkpoint as checkpoints
+
+    run, written = Run(directory), _written(directory)
+    busy = run.is_locked()
+    try:
+        loaded = [checkpoints.load(path) for path in (run.best, run.last) if path.exists()]
+        rows = run.metrics()
+    except CharrnnError as error:
+        return Summary(directory, "training" if busy else "damaged", written, problem=str(error))
+    if not loaded:  # it was removed meanwhile
+        return Summary(directory, "damaged", written, problem="it has no checkpoint")
+    newest = loaded[-1]
+    progress = newest.progress.get("trainer")
+    numbers: dict[str, Any] = progress if isinstance(progress, dict) else {}
+    validation = [row["validation"] for row in rows if _is_number(row.get("validation"))]
+    steps = numbers.get("step")
+    return Summary(
+        directory,
+        "training" if busy else _state(newest.settings, {**newest.progress, **numbers}, rows),
+        written,
+        newest.cell,
+        newest.hidden,
+        sum(array.size for array in newest.weights.values()),
+        steps if isinstance(steps, int) else None,
+        min(validation, default=None),
+    )
+
+
+def load(path: PathLike | None = None) -> Model:
+    """The model of a checkpoint file, or the best one of a run, given by its directory or by its name under runs/.
+
+    Left out, that of the newest run that is trained and has not diverged. CheckpointError if it is not exactly right.
+    """
+    from charrnn import model
+
+    return model.load(find(path))
+
+
+def open_run(what: PathLike) -> Run:
+    """The run of this directory, or of this name; what is none says so when it is asked for its manifest."""
+    return Run(located(what) or Path(what))
+
+
+def _state(settings: Mapping[str, Any], progress: Mapping[str, Any], rows: list[dict[str, Any]]) -> str:
+    if any(row.get("diverged") for row in rows):
+        return "diverged"
+    if progress.get("step") == 0:
+        return "untrained"
+    limits = ("epochs", "max_minutes", "max_steps", "patience")
+    given = {name: settings[name] for name in limits if _is_number(settings.get(name))}
+    if not given.keys() - {"patience"}:
+        given["max_steps"] = STEPS
+    epochs = [value for value in (progress.get("epoch"), *(row.get("epoch") for row in rows)) if _is_number(value)]
+    seconds = progress.get("seconds")
+    reached = {
+        "epochs": max(epochs, default=0),
+        "max_minutes": seconds / 60 if _is_number(seconds) else 0,
+        "max_steps": progress.get("step"),
+        "patience": progress.get("stale"),
+    }
+    done = "step" not in progress  # weights saved alone: nothing is left to do
+    for name, limit in given.items():
+        value = reached[name]
+        done = done or (_is_number(value) and value >= limit)
+    return "finished" if done else "stopped"
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _directories(runs: Path) -> list[Path]:
+    """The directories in `runs` that hold a checkpoint; another process may remove some meanwhile."""
+    found: Iterable[Path] = (path.parent for name in (BEST, LAST) for path in runs.glob(f"*/{name}"))
+    return sorted(set(found))
+
+
+def _written(directory: Path) -> float:
+    """When a checkpoint of the run was last written, in seconds since 1970; 0 if none is there."""
+    times = [0.0]
+    for name in (BEST, LAST):
+        try:
+            times.append((directory / name).stat().st_mtime)
+        except OSError:
+            continue
+    return max(times)
+
+
+def _holds_checkpoint(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in (BEST, LAST))
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether it is a file that begins as a checkpoint does."""
+    try:
+        with open_regular(path) as file:
+            return file.read(2) == b"PK"
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,262 @@
+"""Runs are found by path, by name or as the newest good one; samples say what cannot be."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from calls import charrnn as command
+
+import charrnn
+from charrnn.errors import CheckpointError, ConfigError, DivergedError
+from charrnn.training.run import Run
+from charrnn.training.runs import find, newest, summaries, summary
+
+TEXT = "the cat sat on the mat; a dog sat on the log.\n" * 40
+SMALL: dict[str, Any] = dict(hidden=(8, 6), seq_length=10, batch_size=4, eval_every=20, max_steps=40, threads=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with text.txt and the run runs/text, of 40 steps."""
+    directory = tmp_path_factory.mktemp("trained")
+    (directory / "text.txt").write_text(TEXT)
+    charrnn.train(directory / "text.txt", out=directory / "runs" / "text", **SMALL)
+    return directory
+
+
+@pytest.fixture
+def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a copy of `trained`, whose run was written at second 1,000."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    aged(tmp_path / "runs" / "text", 1000)
+    return tmp_path
+
+
+def aged(run: Path, second: int) -> None:
+    """Dates the checkpoints of a run."""
+    for path in run.glob("*.npz"):
+        os.utime(path, (second, second))
+
+
+def added(name: str, second: int) -> Path:
+    """A copy of runs/text under another name, written at `second`."""
+    run = Path("runs") / name
+    shutil.copytree("runs/text", run)
+    aged(run, second)
+    return run
+
+
+def test_a_summary_says_what_the_run_holds(here: Path) -> None:
+    run = summary(Path("runs/text"))
+    rows = [json.loads(line) for line in Path("runs/text/metrics.jsonl").read_text().splitlines()]
+    assert (run.state, run.cell, run.hidden, run.steps, run.written) == ("finished", "rnn", (8, 6), 40, 1000)
+    assert run.validation == min(row["validation"] for row in rows if "validation" in row)
+    d = len(set(TEXT))
+    assert run.parameters == d * 8 + 8 * 8 + 8 + 8 * 6 + 6 * 6 + 6 + 6 * d + d
+
+
+@pytest.mark.parametrize("limit", [{"max_steps": 20}, {"epochs": 0.5}, {"max_minutes": 1e-9}, {"patience": 1}])
+def test_a_run_at_any_limit_of_its_own_is_finished(tmp_path: Path, limit: dict[str, Any]) -> None:
+    (tmp_path / "t").write_text(TEXT)
+    rate = {"learning_rate": 1e-12, "warmup_steps": 0} if "patience" in limit else {}
+    charrnn.train(
+        tmp_path / "t", out=tmp_path / "run", **{**SMALL, "max_steps": 10**6, "eval_every": 5, **rate, **limit}
+    )
+    assert summary(tmp_path / "run").state == "finished"
+
+
+def test_the_states_of_a_run_are_told_apart(here: Path) -> None:
+    for name, events in (("untrained", 1), ("stopped", 22)):
+        left = iter(range(events))
+        with pytest.raises(StopIteration):
+            charrnn.train("text.txt", out=f"runs/{name}", on_event=lambda _, left=left: next(left), **SMALL)
+    (added("damaged", 1) / "best.npz").write_bytes(b"PK")
+    with pytest.raises(DivergedError):
+        charrnn.train("text.txt", out="runs/diverged", optimizer="sgd", learning_rate=1e12, grad_clip=0, **SMALL)
+    busy = Run(added("training", 1))
+    busy.lock()
+    try:
+        states = {run.path.name: run.state for run in summaries()}
+    finally:
+        busy.unlock()
+    names = ("damaged", "diverged", "stopped", "training", "untrained")
+    assert states == {**{name: name for name in names}, "text": "finished"}
+    assert summary(Path("runs/training")).state == "finished"  # it is at work no more
+
+
+def test_a_run_that_diverged_and_is_resumed_has_diverged_no_more(here: Path) -> None:
+    charrnn.train("text.txt", out="runs/a", **{**SMALL, "max_steps": 20})
+    Run(Path("runs/a")).note_divergence(21)
+    assert summary(Path("runs/a")).state == "diverged"
+    charrnn.resume("a", max_steps=40)
+    assert summary(Path("runs/a")).state == "finished"
+
+
+def test_a_run_is_meant_by_directory_name_checkpoint_or_nothing(here: Path) -> None:
+    expected = charrnn.load("runs/text").parameters.vector
+    for what in (Path("runs/text"), "text", here / "runs" / "text", "runs/text/best.npz", None):
+        np.testing.assert_array_equal(charrnn.load(what).parameters.vector, expected)
+    Path("text").write_text("a text of the run's name")
+    assert find("text") == Path("runs/text")
+    Path("runs/broken.npz").write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match=r"broken\.npz: it is not a zip file"):
+        charrnn.load("runs/broken.npz")
+    for wrong, words in (("txt", r"did you mean runs/text\?"), (".", "a directory without a checkpoint")):
+        with pytest.raises(CheckpointError, match=words):
+            find(wrong)
+
+
+def test_the_newest_good_run_is_neither_diverged_nor_untrained_nor_damaged(here: Path) -> None:
+    added("old", 10)
+    Run(added("diverged", 2000)).note_divergence(41)
+    (added("damaged", 2001) / "last.npz").write_bytes(b"PK")
+    aged(Path("runs/damaged"), 2001)
+    with pytest.raises(KeyboardInterrupt):
+        charrnn.train("text.txt", out="runs/untrained", on_event=lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    run, passed_over = newest()
+    assert run.path == Path("runs/text")
+    assert [other.state for other in passed_over] == ["untrained", "damaged", "diverged"]
+    said = command("sample", "--length", "3").err
+    loss = f"(validation {run.validation:.4f} nats)"
+    assert said.startswith(f"using runs/text, the newest good run {loss}; newer: runs/untrained is untrained, ")
+    shutil.rmtree("runs/untrained")
+    shutil.rmtree("runs/damaged")
+    shutil.rmtree("runs/diverged")
+    assert command("sample", "--length", "3").err == f"using runs/text, the newest run {loss}\n"
+
+
+def test_without_a_good_run_it_is_said_what_there_is(here: Path) -> None:
+    Run(Path("runs/text")).note_divergence(41)
+    done = command("sample")
+    assert done.code == 3 and "runs/text is diverged" in done.err and "--ckpt" in done.err
+    shutil.rmtree("runs")
+    assert "runs: no run here" in command("sample").err
+    with pytest.raises(CheckpointError, match="no run here; train one") as caught:
+        charrnn.load()
+    assert "--" not in str(caught.value)
+
+
+def test_runs_lists_every_run_as_table_and_json(here: Path) -> None:
+    added("[red]older", 10)
+    table = command("runs").out.splitlines()
+    assert [line.split()[0] for line in table] == ["name", "text", "[red]older"]
+    row = table[1]
+    assert "rnn 8,6" in row and row.rstrip().endswith("finished") and all(len(line) <= 80 for line in table)
+    rows = json.loads(command("runs", "--json").out)["runs"]
+    assert rows[0]["name"] == "text" and rows[0]["steps"] == 40 and rows[0]["age_seconds"] > 10**6
+    assert rows[0]["validation_bits"] == pytest.approx(rows[0]["validation_nats"] / math.log(2))
+    assert [r["name"] for r in json.loads(command("runs", "runs/text", "--json").out)["runs"]] == ["text"]
+    assert command("runs", "nowhere").code == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "text", "--length", "3"],
+        ["sample", "--ckpt", "text", "--length", "3"],
+        ["sample", "runs/text/last.npz", "--length", "3"],
+        ["inspect", "text", "--lags", "3"],
+        ["inspect", "runs/text", "--lags", "3"],
+        ["inspect", "text.txt", "--ckpt", "text", "--lags", "3"],
+        ["gradcheck", "text", "--truncation", "full"],
+        ["gradcheck", "--ckpt", "runs/text", "--truncation", "full"],
+        ["eval", "text.txt", "--ckpt", "text"],
+        ["train", "--resume", "text"],
+        ["train", "text.txt", "--init-from", "text", "--max-steps", "1", "--seq-length", "9"],
+    ],
+)
+def test_every_command_takes_a_run_by_name(here: Path, arguments: list[str]) -> None:
+    done = command(*arguments)
+    assert done.code == 0, done.err
+    assert "the newest" not in done.err
+
+
+def test_inspect_takes_a_file_for_a_text_although_a_run_has_its_name(here: Path) -> None:
+    Path("text").write_text("Z" + TEXT)
+    assert "'Z' (U+005A)" in command("inspect", "text").err
+
+
+def test_a_prompt_in_the_place_of_a_run_is_told_its_flag(here: Path) -> None:
+    for words, advice in (
+        (["ROMEO:"], "charrnn sample --prompt ROMEO:\n"),
+        (["to", "be"], "charrnn sample --prompt 'to be'\n"),
+        (["text.txt"], "charrnn sample --prompt-file text.txt\n"),
+    ):
+        done = command("sample", *words)
+        assert done.code == 2 and done.err.endswith(advice)
+    assert command("sample", "text", "--ckpt", "text").code == 2
+
+
+def test_a_sample_ends_at_the_first_of_several_stops(here: Path) -> None:
+    free = command("sample", "text", "--length", "200", "--seed", "1").out[:-1]
+
+    def stopped(*stops: str) -> str:
+        flags = [word for stop in stops for word in ("--stop", stop)]
+        return command("sample", "text", "--length", "200", "--seed", "1", *flags).out[:-1]
+
+    for first, second in (("a", "t"), ("t", "a"), ("at", "e"), (r"\n", "o")):
+        ends = [free.index(stop.replace(r"\n", "\n")) + len(stop.replace(r"\n", "\n")) for stop in (first, second)]
+        assert stopped(first, second) == free[: min(ends)]
+    model = charrnn.load("text")
+    assert model.sample(200, seed=1, stop=["a", "t"]) == model.samples(1, 200, seed=1, stop=["a", "t"])[0]
+
+
+def test_a_stop_has_escapes_for_what_a_shell_cannot_type_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t").write_text("a\tb\\n\n" * 100)
+    charrnn.train("t", out="runs/t", **{**SMALL, "max_steps": 1})
+    for flag, stop in ((r"\t", "\t"), (r"\n", "\n"), (r"\\n", "\\n"), (r"a\b", None)):
+        done = command("sample", "t", "--length", "2000", "--seed", "1", "--temperature", "1", "--stop", flag)
+        if stop is not None:
+            assert done.out[:-1].endswith(stop) and done.out[:-1].count(stop) == 1
+        else:
+            assert done.code == 0
+
+
+def test_a_stop_that_can_never_come_is_an_error(here: Path) -> None:
+    done = command("sample", "text", "--stop", "Ω")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1) and "'Ω' (U+03A9)" in done.err
+    for wrong in ("Ω", ["a", "aΩ"], "", [""]):
+        with pytest.raises(ConfigError, match="stop"):
+            charrnn.load("text").sample(5, stop=wrong)
+        with pytest.raises(ConfigError, match="stop"):
+            charrnn.load("text").samples(2, 5, stop=wrong)
+
+
+def test_the_newline_of_echo_is_no_part_of_a_prompt(here: Path) -> None:
+    def text(stdin: bytes) -> str:
+        return command("sample", "text", "--greedy", "--length", "9", "--prompt-file", "-", stdin=stdin).out
+
+    expected = command("sample", "text", "--greedy", "--length", "9", "--prompt", "the").out
+    assert text(b"the") == text(b"the\n") == text(b"the\r\n") == expected
+    assert text(b"the\n\n").startswith("the\n")
+
+
+@pytest.mark.parametrize("flags", [["--greedy"], ["--top-k", "1"]])
+def test_samples_that_would_be_the_same_text_are_printed_once_and_said_so(here: Path, flags: list[str]) -> None:
+    once = command("sample", "text", "--length", "9", *flags)
+    thrice = command("sample", "text", "--length", "9", "--num-samples", "3", *flags)
+    assert thrice.out == once.out and once.err == ""
+    assert thrice.err.count("\n") == 1 and "same text" in thrice.err
+
+
+def test_samples_are_separated_by_one_empty_line_even_where_they_end_with_a_line(here: Path) -> None:
+    flags = ["--length", "400", "--num-samples", "4", "--seed", "1", "--prompt", "the"]
+    done = command("sample", "text", *flags, "--stop", r"\n")
+    expected = charrnn.load("text").samples(4, 400, "the", seed=1, temperature=0.8, stop="\n")
+    assert all(text.endswith("\n") for text in expected)
+    assert done.out == "\n".join(f"the{text}" for text in expected)
+
+
+@pytest.mark.parametrize("arguments", [["--prompt", "caf\udce9"], ["--stop", "\udce9"]])
+def test_bytes_that_are_no_utf8_in_an_argument_are_one_line(here: Path, arguments: list[str]) -> None:
+    done = command("sample", *arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1) and "byte 0xe9" in done.err
