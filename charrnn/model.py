@@ -35,7 +35,8 @@ class Gradient:
 class Model:
     """A network with its vocabulary, and the settings that it was trained with (plain values; empty if unknown).
 
-    A state, which several methods take and give, is a list with an array (n, states·h) for each layer.
+    A state, which several methods take and give, is a list with an array for each layer: H (n, h),
+    or H and C (2, n, h) of an lstm.
     """
 
     parameters: Parameters

@@ -23,8 +23,8 @@ ROWS = 4096  # predictions worked through at a time: bounds memory, changes noth
 class Score:
     """Mean cross-entropy in nats per character over `characters` predictions, and the share that was right.
 
-    `log_probabilities` (characters,), in nats, are None if they were not asked for. `state`, each layer (1, states·h),
-    is what the network holds when it has read the whole text; None if the text was read as many streams.
+    `log_probabilities` (characters,), in nats, are None if they were not asked for. `state` is what the network holds
+    when it has read the whole text; None if the text was read as many streams.
     """
 
     nats_per_char: float
@@ -111,7 +111,7 @@ def _continued(
     """The score of a text of at least one character that goes on from `state`."""
     if not len(ids):
         raise CorpusError("an empty text cannot be scored; at least 1 character is needed")
-    H = state[-1][:, : parameters.architecture.hidden[-1]]
+    H = state[-1].reshape(-1, 1, parameters.architecture.hidden[-1])[0]
     A = probabilities(parameters, H, Buffers(H.dtype))[0]
     with np.errstate(divide="ignore"):
         first = -np.log(A[int(ids[0])])
@@ -161,7 +161,7 @@ def _score(
     while step < length and not stop.is_set():
         if step == 0 and starts[0] == 0 and warmup:
             for S, S_0 in zip(state, begin, strict=True):
-                S[0] = S_0[0]  # the first part has nothing before it
+                S[..., 0, :] = S_0[..., 0, :]  # the first part has nothing before it
         end = min(step + chunk, 0 if step < 0 else length)
         positions = np.arange(step, end)[:, None] + starts
         tape = stack.forward(parameters, ids[np.clip(positions, 0, count - 1)].astype(np.intp), state)

@@ -176,11 +176,11 @@ class Trainer:
         step, epoch = fields.whole(numbers, "step"), fields.whole(numbers, "epoch")
         position, plateaus = fields.whole(numbers, "position", 0, length - 1), fields.whole(numbers, "plateaus")
         seconds = fields.number(numbers, "seconds", 0.0)
-        states, hidden = self.architecture.made_cell.states, self.architecture.hidden
+        cell, hidden = self.architecture.made_cell, self.architecture.hidden
         expected = {f"optimizer_{name}": slot.shape for name, slot in self.updater.slots.items()}
         # Where no step of the text has been left behind, there is no state: the text begins.
         if position > self.truncation.context(position):
-            expected |= {f"H{i}": (n, states * h) for i, h in enumerate(hidden, start=1)}
+            expected |= {f"H{i}": cell.state_shape(n, h) for i, h in enumerate(hidden, start=1)}
         if set(arrays) != set(expected):
             raise ValueError(f"{', '.join(sorted(set(arrays) ^ set(expected)))} missing or unknown")
         for name, shape in expected.items():

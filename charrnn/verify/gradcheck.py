@@ -83,7 +83,7 @@ def _random_state(architecture: Architecture, n: int, rng: np.random.Generator) 
     cell = architecture.made_cell
     if cell.learns_begin:
         return None
-    return [0.3 * rng.standard_normal((n, cell.states * h)) for h in architecture.hidden]
+    return [0.3 * rng.standard_normal(cell.state_shape(n, h)) for h in architecture.hidden]
 
 
 def gradcheck(problem: Problem, truncation: Truncation, seed: int = 0) -> Iterator[Check]:

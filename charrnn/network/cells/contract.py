@@ -28,11 +28,16 @@ def check(name: str, make: Callable[[str], Cell]) -> None:
         raise ValueError(f"cell {name}: carries {cell.carries} are not among its {cell.states} states")
     rng = np.random.default_rng(0)
     W = {key: 0.5 * rng.standard_normal(shape) for key, shape in shapes.items()}
-    if not isinstance(cell.begin(W, N), np.ndarray) or cell.begin(W, N).shape != (N, cell.states * H):
-        raise ValueError(f"cell {name}: begin must give an array {(N, cell.states * H)}")
-    Z, R = rng.standard_normal((2, N, cell.gates * H))
-    S, dS = rng.standard_normal((2, N, cell.states * H))
+    begun = cell.begin(W, N)
+    if not isinstance(begun, np.ndarray) or begun.shape != cell.state_shape(N, H):
+        raise ValueError(f"cell {name}: begin must give an array {cell.state_shape(N, H)}")
+    Z, R = (rng.standard_normal(_planes(cell.gates)) for _ in range(2))
+    S, dS = (rng.standard_normal(begun.shape) for _ in range(2))
     _check_derivatives(name, cell, W, Z, R, S, dS)
+
+
+def _planes(k: int) -> tuple[int, ...]:
+    return (N, H) if k == 1 else (k, N, H)
 
 
 def _check_derivatives(name: str, cell: Cell, W: Weights, Z: Array, R: Array, S: Array, dS: Array) -> None:
@@ -57,19 +62,19 @@ def _check_derivatives(name: str, cell: Cell, W: Weights, Z: Array, R: Array, S:
         return objective(others, Z, R, S) + complex((dS * cell.begin(others, N)).sum())
 
     first, last = cell.carries or (0, 0)
-    h = S.shape[1] // cell.states
-    after, K = np.empty(S.shape), np.empty((N, cell.slopes_per_unit * h))
+    after, K = np.empty(S.shape), np.empty(_planes(cell.slopes_per_unit))
     left_Z, left_R, kept_S = Z.copy(), R.copy(), S.copy()
     cell.step(W, left_Z, left_R, S, after)
     if (kept_S != S).any():
         raise ValueError(f"cell {name}: step overwrites S_(t-1)")
     cell.slopes(W, left_Z, left_R, S, after, K)
     dZ, dR = np.empty(Z.shape), np.empty(R.shape)
-    direct = np.empty((N, (last - first) * h))
+    direct = np.empty(_planes(last - first))
     errors = dS.copy()
     cell.pull(W, errors, K, dZ, dZ if cell.one_error else dR, direct)
     carried = np.zeros(S.shape)
-    carried[:, first * h : last * h] = direct
+    if cell.carries:
+        (carried[None] if cell.states == 1 else carried)[first:last] = direct
     own = {key: np.zeros(W[key].shape) for key in W}
     cell.own_gradients(W, dS, K, dZ, dZ if cell.one_error else dR, own)
     begun = {key: np.zeros(W[key].shape) for key in W}
