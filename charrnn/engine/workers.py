@@ -90,6 +90,7 @@ class WorkerEngine:
             self._schedule.measured(1 + self._others.index(other), ended - started, len(part))
         done = {addition for part in (own, *dealt) for addition in within(tree, part.start, part.stop)}
         _add([addition for addition in tree if addition not in done], self._gradients)
+        self._schedule.ended(time.monotonic() - started)
         return joined(batch, [results[i] for i in range(len(shards))])
 
     def memory_bytes(self) -> int:

@@ -201,7 +201,7 @@ def add_gradient(
         if not add:
             dW["W_x"].fill(0)
         one_hot.add_transpose_times(tape.ids.ravel(), dZ, dW["W_x"], scratch.block("by id", *dZ.shape))
-    add_product(tape.layers[i].S.plane(0).rows[:-n], errors.dR.rows, dW["W_hh"], add, scratch)
+    add_product(tape.layers[i].H_before, errors.dR.rows, dW["W_hh"], add, scratch)
     dW["b"][...] += scratch.ones(T * n).dot(dZ)
     cell.own_gradients(parameters.layer(i + 1), errors.dS.array, errors.K.array, errors.dZ.array, errors.dR.array, dW)
 

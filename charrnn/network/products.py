@@ -57,7 +57,8 @@ def _whole(W: Array, k: int, buffers: Buffers) -> Product:
     parts = buffers.block("W", k, h, g)  # BLAS is slower on a transposed factor
     np.copyto(parts, W.reshape(h, k, g).swapaxes(0, 1))
     if k == 1:
-        return Product(lambda H, out: H.dot(parts[0], out), _as_it_is, None)
+        whole = parts[0]
+        return Product(lambda H, out: H.dot(whole, out), _as_it_is, None)
     return Product(lambda H, out: np.matmul(H, parts, out), _as_it_is, None)
 
 

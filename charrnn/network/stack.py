@@ -82,7 +82,7 @@ class Stack:
             W = parameters.layer(i + 1)
             of_layer = self._layer_tape(i, T, n, slot)
             self._inputs(parameters, tape, i, of_layer.Z)
-            of_layer.S.array[..., 0, :, :] = state[i]
+            of_layer.came_in[...] = state[i]
             layers.forward(cell, W, of_layer, self._buffers)
             tape.layers.append(of_layer)
             tape.masks.append(masks(segment, i + 1, T) if masks else None)
@@ -91,8 +91,9 @@ class Stack:
     def _inputs(self, parameters: Parameters, tape: Tape, i: int, Z: Steps) -> None:
         """Z_t = X_t W_x + b of layer i, for all steps at once, gate by gate."""
         W, h = parameters.layer(i + 1), self.architecture.hidden[i]
-        gates = [(Z, W["W_x"], W["b"])]
-        if self.cell.gates > 1:
+        if self.cell.gates == 1:
+            gates = [(Z, W["W_x"], W["b"])]
+        else:
             columns = [slice(gate * h, (gate + 1) * h) for gate in range(self.cell.gates)]
             gates = [(Z.plane(gate), W["W_x"][:, own], W["b"][own]) for gate, own in enumerate(columns)]
         if i == 0:

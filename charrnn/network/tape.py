@@ -23,6 +23,21 @@ class LayerTape:
     _steps: dict[int | None, list[StepViews]] = field(default_factory=dict)  # by the layout of the product
 
     @cached_property
+    def came_in(self) -> Array:
+        """S_0."""
+        return self.S.array[..., 0, :, :]
+
+    @cached_property
+    def H_before(self) -> Array:
+        """H_{t-1} of all steps, as rows (T·n, h)."""
+        return self.S.plane(0).rows[: -self.S.array.shape[-2]]
+
+    @cached_property
+    def H_after(self) -> Array:
+        """H_t of all steps, as rows (T·n, h)."""
+        return self.S.plane(0).rows[self.S.array.shape[-2] :]
+
+    @cached_property
     def before(self) -> Array:
         """S_{t-1} of all steps."""
         return self.S.array[..., :-1, :, :]
@@ -71,9 +86,9 @@ class Tape:
 def handed_up(tape: Tape, i: int, h: int, scratch: Buffers) -> Array:
     """What the layer above layer i reads, all steps as rows: H (T·n, h), through its dropout."""
     mask = tape.masks[i]
-    T, n = tape.ids.shape
     if mask is None:
-        return tape.layers[i].S.plane(0).rows[n:]
+        return tape.layers[i].H_after
+    T, n = tape.ids.shape
     H = scratch.planes("H masked", 1, T, n, h)
     np.multiply(tape.layers[i].S.plane(0).array[1:], mask, out=H.array)
     return H.rows

@@ -187,11 +187,12 @@ RESUMABLE = frozenset(
 def default_shards(n: int, h: int) -> int:
     """Shards of a batch of n sequences through layers of up to h units, by docs/benchmarks.md.
 
-    Two for a batch of at least 8 sequences that is worth a second process; up to 8 where each has at least 16
-    sequences, and enough to compute that working through them one by one costs no time.
+    Two for a batch of at least 8 sequences that is worth a second process. Up to 4 where each has at least 16
+    sequences, up to 8 where each has 32, and enough to compute that one after another they cost hardly more time.
     """
     worth_two = n >= 8 and n * h >= 1000
-    return max(1, 2 * worth_two, min(8, n // 16, n * h // 4096))
+    many = min(max(min(4, n // 16), min(8, n // 32)), n * h // 4096)
+    return max(1, 2 * worth_two, many)
 
 
 def parse(key: str, value: object, place: str) -> Any:
