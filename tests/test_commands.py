@@ -496,3 +496,38 @@ def test_the_exit_code_stands_when_standard_error_is_full(tmp_path: Path) -> Non
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-m", "charrnn", "train", "missing.txt"]
         assert subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, stderr=full).returncode == 3
+
+
+def test_a_worker_that_is_killed_ends_the_run_with_its_state_saved_and_one_line(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    two = ["--hidden", "64", "--batch-size", "32", "--seq-length", "20", "--threads", "2", "--max-steps", "100000"]
+    with start("train", "text", "--out", "run", "--eval-every", "20", *two, cwd=tmp_path) as process:
+        assert process.stderr
+        while not process.stderr.readline().startswith(b"step"):
+            pass
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (worker,) = (pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(int(worker), signal.SIGKILL)
+        last = process.stderr.read().splitlines()[-1]
+        assert process.wait(30) == 5
+    assert last.startswith(b"error: a worker process ended early (exit code -9")
+    assert last.endswith(b"saved, go on with: charrnn train --resume run")
+    steps = json.loads(charrnn("train", "--resume", "run", "--max-steps", "1", "--json", cwd=tmp_path).stdout)["steps"]
+    assert steps >= 20
+
+
+def test_bits_stay_when_a_run_is_resumed_with_another_number_of_workers(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 4)
+    options = ["--hidden", "64", "--batch-size", "32", "--seq-length", "10", "--shards", "3", "--schedule", "constant"]
+    for name, threads in (("one", 1), ("two", 2), ("three", 3)):
+        arguments = [*options, "--threads", str(threads), "--out", name, "--max-steps", "6"]
+        assert charrnn("train", "text", *arguments, cwd=tmp_path).returncode == 0
+    charrnn("train", "text", *options, "--threads", "3", "--out", "parts", "--max-steps", "2", cwd=tmp_path)
+    for threads, steps in ((1, 4), (2, 6)):
+        more = ["--threads", str(threads), "--max-steps", str(steps)]
+        resumed = charrnn("train", "--resume", "parts", *more, cwd=tmp_path)
+        assert resumed.returncode == 0 and b"BLAS" not in resumed.stderr
+    for name in ("two", "three", "parts"):
+        with np.load(tmp_path / name / "last.npz") as ours, np.load(tmp_path / "one" / "last.npz") as theirs:
+            for key in set(theirs.files) - {"metadata"}:
+                np.testing.assert_array_equal(ours[key], theirs[key], err_msg=f"{name} {key}")
