@@ -96,6 +96,12 @@ class Cell:
         raise NotImplementedError
 
 
+def flat(sigmoids: Array, tanhs: Array) -> float:
+    """The share of outputs of σ and of tanh at which the slope is below a tenth of its largest value."""
+    slopes = (4 * sigmoids * (1 - sigmoids), 1 - tanhs**2)
+    return float(np.concatenate([(slope < 0.1).ravel() for slope in slopes]).mean())
+
+
 def summed(error: Array) -> Array:
     """Σ over all axes but the last: the gradient (h,) of a parameter that is added to every row."""
     total: Array = error.sum(axis=tuple(range(error.ndim - 1)))

@@ -14,7 +14,7 @@ from numpy import add, multiply, subtract
 from charrnn.errors import ConfigError
 from charrnn.network.activations import dsigmoid, dtanh, sigmoid
 from charrnn.network.buffers import Array
-from charrnn.network.cells import Cell, Weights, summed
+from charrnn.network.cells import Cell, Weights, flat, summed
 
 
 class GRU(Cell):
@@ -77,8 +77,4 @@ class GRU(Cell):
 
     def saturated(self, Z: Array, S: Array) -> float:
         """Gates and candidates where σ′ or tanh′ is below a tenth of its largest value."""
-        slopes = np.empty_like(Z)
-        dsigmoid(Z[:2], slopes[:2])
-        dtanh(Z[2], slopes[2])
-        slopes[:2] *= 4
-        return float((slopes < 0.1).mean())
+        return flat(Z[:2], Z[2])

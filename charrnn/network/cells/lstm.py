@@ -14,7 +14,7 @@ from numpy import add, multiply
 from charrnn.errors import ConfigError
 from charrnn.network.activations import dsigmoid, dtanh, sigmoid
 from charrnn.network.buffers import Array
-from charrnn.network.cells import Cell, Fill, Weights
+from charrnn.network.cells import Cell, Fill, Weights, flat
 
 
 class LSTM(Cell):
@@ -76,8 +76,4 @@ class LSTM(Cell):
 
     def saturated(self, Z: Array, S: Array) -> float:
         """Gates and candidates where σ′ or tanh′ is below a tenth of its largest value."""
-        slopes = np.empty_like(Z)
-        dsigmoid(Z[:3], slopes[:3])
-        dtanh(Z[3], slopes[3])
-        slopes[:3] *= 4
-        return float((slopes < 0.1).mean())
+        return flat(Z[:3], Z[3])
