@@ -19,7 +19,7 @@ from charrnn.network.parameters import Architecture, Parameters, from_arrays
 from charrnn.network.stack import Stack, State
 from charrnn.network.truncation import Truncation, truncation
 from charrnn.storage import checkpoint as checkpoints
-from charrnn.text.tokenizer import Tokenizer
+from charrnn.text.tokenizer import Tokenizer, check_unknown
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Model:
     def encode(self, text: str, unknown: str = "error", source: str = "text") -> Array:
         """The ids (len(text),) of a text; a character outside the vocabulary is an `error` (CorpusError, which lists
         it), or one to `skip` or `replace`."""
+        check_unknown(unknown)
         return Tokenizer(self.symbols).encode(text, unknown=unknown, source=source)
 
     def stream(self, prompt: str = "", **options: Any) -> Characters:
@@ -72,12 +73,15 @@ class Model:
 
         The options are those of `stream`.
         """
+        _at_least(0, length=length)
         return "".join(until(self.stream(prompt, **options), length, stop))
 
     def samples(
         self, count: int, length: int = 500, prompt: str = "", *, stop: str | None = None, **options: Any
     ) -> list[str]:
         """`count` samples side by side, many times faster than one after another."""
+        _at_least(0, length=length)
+        _at_least(1, count=count)
         drawn = self._sampler(prompt, n=count, **options)
         columns = np.array(list(islice(drawn, length)), dtype=np.intp).reshape(length, count)
         return ["".join(until((self.symbols[i] for i in column), length, stop)) for column in columns.T]
@@ -97,6 +101,9 @@ class Model:
     ) -> Sampler:
         if not prompt and state is None:
             prompt = "\n" if "\n" in self.symbols else self.symbols[0]
+        if seed is not None:
+            _at_least(0, seed=seed)
+        self._check(state)
         ids = self.encode(prompt, unknown, "the prompt")
         if not len(ids) and state is None:
             raise ConfigError("the prompt: no character of it is known to the model; give at least one that is")
@@ -118,6 +125,7 @@ class Model:
         text goes on from there, and its first character is predicted too. More `streams` are faster, and not quite
         exact (`inference.scoring.evaluate`).
         """
+        self._check(state)
         ids = self.encode(text, unknown)
         return self.score_ids(ids, state=state, streams=streams, workers=workers, keep=True, progress=progress)
 
@@ -144,6 +152,7 @@ class Model:
         `truncation` is a name in `TRUNCATIONS`, with its `tau`, or a truncation of your own. CorpusError for a text of
         fewer than 2 characters.
         """
+        self._check(state)
         ids = self.encode(text, unknown).astype(np.intp)
         T = len(ids) - 1
         if T < 1:
@@ -156,6 +165,13 @@ class Model:
             self.parameters, ids[:steps, None], ids[1 : steps + 1, None], state, window, into
         )
         return Gradient(total / steps, {name: into[name] for name in into}, kept)
+
+    def _check(self, state: State | None) -> None:
+        """ValueError unless it is a state of one sequence."""
+        cell = self.architecture.made_cell
+        expected = [cell.state_shape(1, h) for h in self.architecture.hidden]
+        if state is not None and [np.shape(S) for S in state] != expected:
+            raise ValueError(f"a state must have arrays {expected}, has {[np.shape(S) for S in state]}")
 
     def astype(self, dtype: npt.DTypeLike) -> Model:
         """The same model with weights of another precision, float32 or float64."""
@@ -189,6 +205,12 @@ class Characters(Iterator[str]):
     def state(self) -> State:
         """The state after all characters so far, to go on from."""
         return self._sampler.state
+
+
+def _at_least(least: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise ConfigError(f"{name} {value}: must be at least {least}")
 
 
 def _made(name: str, T: int, tau: int | None) -> Truncation:

@@ -242,3 +242,42 @@ def test_every_cell_trains_resumes_scores_and_samples(tmp_path: Path, cell: str)
     model = charrnn.load(tmp_path / "a")
     assert model.architecture.cell == cell and len(model.sample(20, seed=1)) == 20
     assert model.score(TEXT[:50]).nats_per_char < np.log(len(model.symbols)) * 1.2
+
+
+def test_states_counts_and_seeds_that_cannot_be_are_refused(model: charrnn.Model) -> None:
+    good = model.score("the cat").state
+    assert good is not None
+    for state in ([], good[:1], good + good, [S[0] for S in good], [np.zeros((1, 3))] * 2):
+        for use in (model.score, model.sample, model.gradient):
+            with pytest.raises(ValueError, match="a state must have arrays"):
+                use(*([5] if use == model.sample else ["the cat"]), state=state)  # type: ignore[operator]
+    for wrong in ({"length": -1}, {"seed": -1}):
+        with pytest.raises(ConfigError, match="must be at least 0"):
+            model.sample(**wrong)
+    with pytest.raises(ConfigError, match="count 0"):
+        model.samples(0)
+    with pytest.raises(ConfigError, match="maybe"):
+        model.score("the cat", unknown="maybe")
+
+
+def test_a_training_that_fails_leaves_its_directory_free(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(TEXT)
+
+    class Short(Truncation):
+        def gains(self, steps: Any) -> Any:
+            return np.ones(3)
+
+    charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["none"] = Short, None
+    try:
+        for wrong, words in (({"truncation": "short"}, "gains gave 3"), ({"optimizer": "none"}, "not callable")):
+            with pytest.raises((ValueError, TypeError), match=words):
+                charrnn.train(tmp_path / "t", out=tmp_path / "run", force=True, **{**SMALL, **wrong})
+    finally:
+        del charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["none"]
+
+    def fails(event: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        charrnn.train(tmp_path / "t", out=tmp_path / "run", force=True, on_event=fails, **SMALL)
+    assert charrnn.train(tmp_path / "t", out=tmp_path / "run", force=True, **SMALL).steps == 40

@@ -7,6 +7,7 @@ of a run do not depend on the number of processes, which may change while it tra
 
 from __future__ import annotations
 
+from multiprocessing import current_process
 from typing import Protocol
 
 import numpy.typing as npt
@@ -42,12 +43,14 @@ class Engine(Protocol):
 def make(architecture: Architecture, dtype: npt.DTypeLike, shards: int, workers: int = 1) -> Engine:
     """An engine on this machine, with as many worker processes as help.
 
-    A cell that a script has defined in itself is known to this process alone, and trained by it alone.
+    A cell that a script has defined in itself is known to this process alone, and trained by it alone; and a daemon of
+    multiprocessing may not start processes.
     """
     from charrnn.engine.local import LocalEngine
     from charrnn.engine.workers import WorkerEngine
 
-    workers = 1 if type(architecture.made_cell).__module__ == "__main__" else min(workers, shards)
+    alone = type(architecture.made_cell).__module__ == "__main__" or current_process().daemon
+    workers = 1 if alone else min(workers, shards)
     return (
         LocalEngine(architecture, dtype, shards) if workers == 1 else WorkerEngine(architecture, dtype, shards, workers)
     )

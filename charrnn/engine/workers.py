@@ -189,6 +189,7 @@ class _Worker:
 def _end(connection: Connection, process: SpawnProcess) -> None:
     connection.close()
     process.kill()
+    process.join(1)
 
 
 def _serve(connection: Connection, architecture: Architecture, dtype: Any, memory: Any, size: int) -> None:

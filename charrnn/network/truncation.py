@@ -81,7 +81,10 @@ class Truncation:
     def window(self, position: int, remaining: int, seed: Sequence[int] = ()) -> Window:
         """The window at `position` of a stream with `remaining` steps from there on; `seed` is for random ones."""
         T, context = min(self.seq_length, remaining), self.context(position)
-        return Window(self.gains(np.arange(position - context, position + T)), context, T, self.lags)
+        gains = self.gains(np.arange(position - context, position + T))
+        if len(gains) != context + T:
+            raise ValueError(f"{type(self).__name__}.gains gave {len(gains)} gains for {context + T} steps")
+        return Window(gains, context, T, self.lags)
 
 
 class Full(Truncation):

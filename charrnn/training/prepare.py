@@ -73,6 +73,7 @@ def create(
             run.create(config, source, {**blas.describe(), "workers": workers}, ids)
             prepared.session.save(LAST)
     except BaseException:
+        run.unlock()
         ids.unlink(missing_ok=True)
         if not existed:
             with contextlib.suppress(OSError):  # there is something in it, or it was never made
