@@ -19,7 +19,9 @@ from charrnn.network.truncation import Truncation
 from charrnn.training.schedules import Progress
 
 TEXT = "the cat sat on the mat; the dog sat on the log.\n" * 40
-SMALL: dict[str, Any] = dict(hidden=(8, 6), seq_length=10, batch_size=4, eval_every=20, max_steps=40, threads=1)
+SMALL: dict[str, Any] = dict(
+    hidden=(8, 6), seq_length=10, batch_size=4, eval_every=20, max_steps=40, warmup_steps=3, threads=1
+)
 
 
 @pytest.fixture(scope="module")

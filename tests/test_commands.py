@@ -22,7 +22,7 @@ TEXTS = {
     "chinese": "太初有道道與神同在\n" * 40,
     "emoji": "🙂🙃🙂🙂🙃\n" * 40,
 }
-SMALL = ["--hidden", "8,6", "--seq-length", "10", "--batch-size", "4", "--eval-every", "20"]
+SMALL = ["--hidden", "8,6", "--seq-length", "10", "--batch-size", "4", "--eval-every", "20", "--warmup-steps", "5"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -61,7 +61,7 @@ def test_train_sample_and_eval_work_on_five_scripts(tmp_path: Path, script: str)
     assert result["steps"] == 40 and result["characters"] == 1600
     assert set(result) == {
         *("run", "checkpoint", "parameters", "steps", "epochs", "characters", "seconds"),
-        *("characters_per_second", "train", "validation", "test"),
+        *("characters_per_second", "train", "validation", "test", "yardsticks", "verdict"),
     }
     assert set(result["train"]) == {"nats_per_char", "bits_per_char", "perplexity"} < set(result["validation"])
     assert b"\r" not in trained.stderr and b"\x1b" not in trained.stderr
@@ -418,7 +418,8 @@ def test_the_network_in_the_readme_scores_a_text_as_eval_does(tmp_path: Path) ->
     (data / "tinyshakespeare.txt").write_bytes(TEXTS["greek"].encode())
     options = ["--max-steps", "2", "--batch-size", "4", "--seq-length", "10"]
     charrnn("train", "data/tinyshakespeare.txt", *options, cwd=tmp_path)
-    code = (ROOT / "README.md").read_text("utf-8").split("```python\n")[1].split("```")[0]
+    snippets = (ROOT / "README.md").read_text("utf-8").split("```python\n")[1:]
+    code = next(snippet.split("```")[0] for snippet in snippets if "np.load" in snippet)
     printed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True).stdout
     scored = charrnn("eval", "data/tinyshakespeare.txt", "--json", cwd=tmp_path)
     assert b"using runs/tinyshakespeare" in scored.stderr

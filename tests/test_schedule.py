@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from charrnn.engine.schedule import IDLE, REMEMBERED, TRIAL, WARM_UP, Schedule
+from charrnn.engine.schedule import IDLE, LATEST, REMEMBERED, WARM_UP, Schedule
 
 
 def measured(*seconds: float, times: int = WARM_UP + 1) -> Schedule:
@@ -97,17 +97,42 @@ def steps(schedule: Schedule, count: int, together: float, alone: float) -> int:
 
 
 def test_on_a_machine_of_its_own_it_never_computes_alone() -> None:
-    assert steps(Schedule(2), 1000, together=1.0, alone=1.9) == 0
+    assert steps(Schedule(2), 1000, together=0.01, alone=0.019) == 0
 
 
-def test_beside_another_program_it_computes_alone_where_that_is_faster_and_together_again_afterwards() -> None:
+def test_beside_another_program_it_computes_alone_where_that_is_faster_and_together_soon_afterwards() -> None:
     schedule = Schedule(2)
-    assert steps(schedule, 50, together=1.0, alone=1.9) == 0
-    assert steps(schedule, 500, together=3.0, alone=2.0) > 450
-    assert steps(schedule, 500, together=1.0, alone=1.9) < 150
+    assert steps(schedule, 50, together=0.01, alone=0.019) == 0
+    assert steps(schedule, 2000, together=0.03, alone=0.02) > 1900
+    assert steps(schedule, 1000, together=0.01, alone=0.019) * 0.019 < LATEST + 0.2
+
+
+def test_a_short_disturbance_is_forgotten_within_half_a_second() -> None:
+    schedule = Schedule(2)
+    steps(schedule, 50, together=0.01, alone=0.019)
+    steps(schedule, 12, together=0.03, alone=0.02)
+    assert steps(schedule, 100, together=0.01, alone=0.019) * 0.019 < 0.5
 
 
 def test_beside_another_program_it_stays_together_where_that_is_still_faster() -> None:
     schedule = Schedule(2)
-    steps(schedule, 50, together=1.0, alone=1.9)
-    assert 0 < steps(schedule, 520, together=1.5, alone=1.9) <= 5 * TRIAL + TRIAL
+    steps(schedule, 50, together=0.01, alone=0.019)
+    assert 0 < steps(schedule, 2000, together=0.015, alone=0.019) < 60
+
+
+def test_a_worker_that_was_very_slow_beside_another_program_is_used_again_when_that_has_gone() -> None:
+    schedule = Schedule(2)
+
+    def step(other_takes: float) -> int:
+        own, other = schedule.deal(2)
+        times = [0.01 * len(own), other_takes * len(other)]
+        for worker, part in enumerate((own, other)):
+            if part:
+                schedule.measured(worker, times[worker], len(part))
+        schedule.ended(max(times))
+        return len(other)
+
+    assert [step(0.01) for _ in range(20)] == [1] * 20
+    for _ in range(400):
+        step(0.1)
+    assert [step(0.01) for _ in range(800)][-100:] == [1] * 100

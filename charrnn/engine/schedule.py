@@ -16,7 +16,8 @@ REMEMBERED = 5  # measurements of a worker, and of a way to share the work
 WARM_UP = 2  # the first ones of a worker, which count its start and untouched memory
 IDLE = 30  # steps after which a worker that had nothing to do is tried again
 SLOWED = 1.2  # times its best: then a worker has to share its core with another program
-TRIAL, BETWEEN = 4, 100  # steps of a trial of the other way, and between two of them
+TRIAL = 4  # steps of a trial of the other way
+SOONEST, LATEST = 0.2, 5.0  # seconds until the next trial: doubled by each that changes nothing
 
 
 class Schedule:
@@ -30,14 +31,17 @@ class Schedule:
         self._alone = False  # the way that is faster: alone, or together
         self._steps = {way: deque[float](maxlen=REMEMBERED) for way in (False, True)}  # seconds of a step, by way
         self._trial = 0  # steps left of a trial of the other way
-        self._until_trial = 0
+        self._wait, self._waited = SOONEST, SOONEST
 
     def deal(self, shards: int) -> list[range]:
         """The shards of each worker, neighbours; there are as many as let all end soonest."""
-        due = not self._trial and not self._until_trial and self._steps[self._alone]
+        due = not self._trial and self._waited >= self._wait and self._steps[self._alone]
         if due and (self._alone or self._slowed()):
             self._trial = TRIAL
             self._steps[not self._alone].clear()
+            if self._alone:  # what workers took beside the other program must not keep shards from them now
+                for seconds in self._seconds:
+                    seconds.clear()
         counts = [shards] + [0] * (len(self._seconds) - 1) if self._is_alone() else self._counts(shards)
         return [range(start, stop) for start, stop in pairwise([0, *accumulate(counts)])]
 
@@ -51,13 +55,15 @@ class Schedule:
     def ended(self, seconds: float) -> None:
         """The whole step took so many seconds."""
         self._steps[self._is_alone()].append(seconds)
-        if self._trial:
-            self._trial -= 1
-            if not self._trial:
-                together, alone = (statistics.median(self._steps[way] or [math.inf]) for way in (False, True))
-                self._alone, self._until_trial = alone < together, BETWEEN
-        elif self._until_trial:
-            self._until_trial -= 1
+        self._waited += seconds
+        if not self._trial:
+            return
+        self._trial -= 1
+        if not self._trial:
+            together, alone = (statistics.median(self._steps[way] or [math.inf]) for way in (False, True))
+            changes = (alone < together) != self._alone
+            self._alone = alone < together
+            self._wait, self._waited = SOONEST if changes else min(2 * self._wait, LATEST), 0.0
 
     def _is_alone(self) -> bool:
         return self._alone != bool(self._trial)

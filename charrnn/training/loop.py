@@ -45,7 +45,7 @@ class Trainer:
     """
 
     def __init__(self, config: Settings, symbols: int, streams: Streams, workers: int = 1) -> None:
-        self.config = config
+        self.config = config = config.fitted(streams.steps_per_epoch)
         self.streams = streams
         self.architecture = Architecture(symbols, config.hidden, config.activation, config.cell)
         self.truncation = truncation(
@@ -93,7 +93,7 @@ class Trainer:
         """Of the next update."""
         config = self.config
         progress = Progress(self.step, self.progress(), self.plateaus, config.decay, config.decay_every)
-        return config.learning_rate * learning_rate_factor(config.schedule, progress, config.warmup_steps)
+        return config.learning_rate * learning_rate_factor(config.schedule, progress, config.warmup_steps or 0)
 
     def steps(self) -> Iterator[Step]:
         """Updates until a limit of the run is reached.

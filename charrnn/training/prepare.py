@@ -70,7 +70,7 @@ def create(
         names = tuple(str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in sources)
         source = Source(names, corpus.sha256, corpus.characters, unknown)
         with interrupts_held():  # what was there goes; what can be resumed must take its place
-            run.create(config, source, {**blas.describe(), "workers": workers}, ids)
+            run.create(prepared.session.trainer.config, source, {**blas.describe(), "workers": workers}, ids)
             prepared.session.save(LAST)
     except BaseException:
         run.unlock()
@@ -114,7 +114,7 @@ def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
     if reached:
         prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
     else:
-        run.write_config(config)
+        run.write_config(prepared.session.trainer.config)
     now, then = blas.describe(), manifest.blas
     changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
     if changed:
@@ -165,6 +165,11 @@ def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, w
         test=np.asarray(test) if len(test) > 1 else None,
     )
     notices = [streams.notice] if streams.notice else []
+    if config.patience is None and trainer.config.patience is not None:
+        notices.append(
+            f"so long a run reads the text many times: it stops after {trainer.config.patience} evaluations, "
+            f"{trainer.config.eval_every} updates apart, that bring no better validation (patience)"
+        )
     if len(validation) > VALIDATION_CHARACTERS:
         notices.append(f"of the validation text the first {VALIDATION_CHARACTERS:,} characters are scored")
     if val_count and len(validation) < 2:

@@ -13,6 +13,8 @@ import numpy as np
 
 from charrnn.errors import CheckpointError, DivergedError, WorkerError
 from charrnn.inference.scoring import Score, evaluate
+from charrnn.inference.verdict import verdict
+from charrnn.inference.yardsticks import Yardsticks, yardsticks
 from charrnn.model import Model, load, of_checkpoint
 from charrnn.network.buffers import Array
 from charrnn.storage import BEST, LAST, fields
@@ -25,6 +27,7 @@ LOG_EVERY = 50  # updates between rows of the metrics
 SAVE_SECONDS = 60.0
 EXACT = 200_000  # up to so many characters the final score is exact, as one stream
 STREAMS = 128
+YARDSTICK_SECONDS = 1.5  # for a million characters (docs/mathematics.md)
 
 Scoring = Callable[[str, int], Callable[[int], object]]
 
@@ -82,6 +85,15 @@ class Result:
     validation: Score | None
     test: Score | None
     history: list[dict[str, Any]] = field(repr=False)
+    yardsticks: Yardsticks | None = field(default=None, repr=False)
+
+    @property
+    def verdict(self) -> list[str]:
+        """What the scores mean, in plain sentences; empty without a validation text."""
+        if self.validation is None:
+            return []
+        losses = [row["validation"] for row in self.history if "validation" in row]
+        return verdict(self.validation.nats_per_char, self.train, losses, self.yardsticks)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, without model and history."""
@@ -99,6 +111,8 @@ class Result:
             "characters_per_second": self.characters / self.seconds if self.seconds else 0.0,
             "train": None if self.train is None else measures(self.train),
             **scores,
+            "yardsticks": self.yardsticks and self.yardsticks.as_dict(),
+            "verdict": self.verdict,
         }
 
 
@@ -156,6 +170,7 @@ class Session:
 
     def _events(self, stop: Callable[[], bool]) -> Iterator[Step | Evaluation]:
         trainer, config = self.trainer, self.trainer.config
+        every_evaluation = config.eval_every or 500
         saved = time.monotonic()
         self._characters, self._since = 0, trainer.seconds
         for step in trainer.steps():
@@ -165,7 +180,7 @@ class Session:
             self._trained += step.characters
             yield step
             done = trainer.progress() >= 1
-            evaluated = done or step.number % config.eval_every == 0
+            evaluated = done or step.number % every_evaluation == 0
             score = None
             if evaluated:
                 score = self._evaluate(step)
@@ -230,6 +245,15 @@ class Session:
         self.run.log(row)
         self._characters, self._since = 0, trainer.seconds
 
+    def yardsticks(self) -> Yardsticks | None:
+        """What the validation loss can be set beside; None without validation, or if it would take a tenth of the time
+        that the training took."""
+        train, validation = self.trainer.streams.ids, self.validation
+        seconds = YARDSTICK_SECONDS * min(len(train) + (0 if validation is None else len(validation)), 10_000_000) / 1e6
+        if validation is None or seconds > self.trainer.seconds / 10:
+            return None
+        return yardsticks(train, validation, self.symbols)
+
     def result(self, score: bool = True, progress: Scoring = lambda name, total: lambda count: None) -> Result:
         """What the run has given so far; its best network is scored on the validation and test text, if `score`.
 
@@ -257,6 +281,7 @@ class Session:
             scores["validation"],
             scores["test"],
             self.run.metrics(),
+            self.yardsticks() if score else None,
         )
 
     def close(self) -> None:
