@@ -418,8 +418,8 @@ def test_the_network_in_the_readme_scores_a_text_as_eval_does(tmp_path: Path) ->
     (data / "tinyshakespeare.txt").write_bytes(TEXTS["greek"].encode())
     options = ["--max-steps", "2", "--batch-size", "4", "--seq-length", "10"]
     charrnn("train", "data/tinyshakespeare.txt", *options, cwd=tmp_path)
-    snippets = (ROOT / "README.md").read_text("utf-8").split("```python\n")[1:]
-    code = next(snippet.split("```")[0] for snippet in snippets if "np.load" in snippet)
+    snippets = [part.split("```")[0] for part in (ROOT / "README.md").read_text("utf-8").split("```python\n")[1:]]
+    code = next(snippet for snippet in snippets if "np.load" in snippet)
     printed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True).stdout
     scored = charrnn("eval", "data/tinyshakespeare.txt", "--json", cwd=tmp_path)
     assert b"using runs/tinyshakespeare" in scored.stderr
