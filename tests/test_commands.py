@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,7 +176,7 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
     def text(*arguments: str, stdin: bytes = b"") -> str:
         result = charrnn("sample", "--seed", "3", *arguments, cwd=trained, stdin=stdin)
         assert result.returncode == 0, result.stderr
-        assert result.stderr == b"using runs/text, the newest run\n"
+        assert result.stderr.startswith(b"using runs/text, the newest run (validation ")
         return result.stdout.decode()
 
     assert text("--prompt", "the cat", "--length", "5").startswith("the cat")
@@ -209,10 +210,10 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
         (["train", "text", "--init-from", "bad"], 3, "bad"),
         (["sample", "--ckpt", "nowhere"], 3, "nowhere"),
         (["sample", "--ckpt", "bad"], 3, "bad"),
-        (["sample"], 3, "--ckpt"),
+        (["sample"], 3, "no run here"),
         (["sample", "--temperature", "0"], 2, "greedy"),
         (["sample", "--top-p", "0"], 2, "top_p"),
-        (["eval", "text"], 3, "--ckpt"),
+        (["eval", "text"], 3, "no run here"),
         (["eval", "text", "--unknown", "maybe"], 2, "--unknown maybe"),
         (["gradcheck", "--truncation", "full", "--tau", "3"], 2, "--tau"),
         (["gradcheck", "--hidden", "0"], 2, "--hidden"),
@@ -532,3 +533,16 @@ def test_bits_stay_when_a_run_is_resumed_with_another_number_of_workers(tmp_path
         with np.load(tmp_path / name / "last.npz") as ours, np.load(tmp_path / "one" / "last.npz") as theirs:
             for key in set(theirs.files) - {"metadata"}:
                 np.testing.assert_array_equal(ours[key], theirs[key], err_msg=f"{name} {key}")
+
+
+def test_a_run_is_known_by_its_name_and_one_that_has_learnt_nothing_is_not_the_newest(
+    trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    shutil.copytree(trained / "runs" / "text", tmp_path / "runs" / "untrained")
+    (tmp_path / "runs" / "untrained" / "best.npz").unlink()
+    (tmp_path / "runs" / "untrained" / "last.npz").touch()
+    by_name = charrnn("sample", "--ckpt", "text", "--length", "9", "--seed", "1", cwd=tmp_path)
+    newest = charrnn("sample", "--length", "9", "--seed", "1", cwd=tmp_path)
+    assert by_name.returncode == 0 and by_name.stdout == newest.stdout and by_name.stderr == b""
+    assert newest.stderr.startswith(b"using runs/text,")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from charrnn.errors import shown
 from charrnn.training.settings import FIELDS, parse
 
 
@@ -53,11 +54,16 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def chosen(ckpt: Path | None) -> Path:
-    """What --ckpt names; left out, the newest run, which standard error then tells."""
+    """What --ckpt names: a file, a run's directory, or a run's name under runs/. Left out, it is the newest run that
+    has learnt something, which standard error then tells, with its loss."""
     if ckpt is not None:
-        return ckpt
+        named = Path("runs") / ckpt
+        return named if not ckpt.exists() and named.is_dir() else ckpt
     from charrnn.storage.checkpoint import newest_run
+    from charrnn.training.run import Run
 
     newest = newest_run()
-    print(f"using {newest}, the newest run", file=sys.stderr)
+    losses = [row["validation"] for row in Run(newest).metrics() if "validation" in row]
+    told = f" (validation {min(losses):.4f} nats)" if losses else ""
+    print(f"using {shown(newest)}, the newest run{told}", file=sys.stderr)
     return newest

@@ -30,7 +30,7 @@ from charrnn.network.buffers import LINE
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, State
 
-# Seconds that a process looks out for a message before it sleeps: waking it takes as long as ten products.
+# Seconds that a process polls for a message before it sleeps. To wake it takes as long as ten products.
 AWAKE = 0.001
 
 Answers = dict[int, tuple[float, State | None]]  # by shard
@@ -193,7 +193,7 @@ def _end(connection: Connection, process: SpawnProcess) -> None:
 
 
 def _serve(connection: Connection, architecture: Architecture, dtype: Any, memory: Any, size: int) -> None:
-    """A worker's life: jobs until the pipe closes. Signals are for the first process, which ends when it is ready."""
+    """What a worker process runs: jobs, until the pipe closes. It ignores signals, which the first process handles."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     np.seterr(over="ignore", invalid="ignore", divide="ignore")  # divergence is found in the loss and the gradient

@@ -1,6 +1,7 @@
-"""Backpropagation through a stack of layers: one pass where all errors meet the same gains, lag by lag where not.
+"""Backpropagation through a stack of layers: in one pass where errors of every age meet the same gains, else by lag.
 
-Both begin with ∂L/∂H of the top layer and go down, layer by layer; both end in the same products over all T·n rows.
+Both begin with ∂L/∂H of the top layer and go down, layer by layer. Both end in the same products over all T·n rows,
+which give the gradients.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def in_one_pass(
     add: bool,
     hand_back: bool,
 ) -> State:
-    """Through one segment, from the top layer down; returns ∂L/∂S_0 of each layer if it is to `hand_back`.
+    """Goes back through one segment, from the top layer down. Returns ∂L/∂S_0 of each layer, if `hand_back`.
 
-    dH (T, n, h_L) is ∂L/∂H of the top layer, `crossings` the gains of the steps, `dS_T` what the
-    segment after this one hands back. The gradient is added to what is there if `add`.
+    dH (T, n, h_L) is ∂L/∂H of the top layer, `crossings` holds the gains of the steps, and `dS_T` is what the later
+    segment has handed back. With `add`, the gradient is added to the one that is there.
     """
     hidden = parameters.architecture.hidden
     T, n = tape.ids.shape
@@ -80,7 +81,7 @@ def by_lag(
     gradient: Parameters,
     scratch: Buffers,
 ) -> tuple[State, Array]:
-    """Every loss's own last `lags` steps: errors carried by lag k, all steps t at once.
+    """Carries errors back lag by lag, for all steps t at once; an error stops after `lags` steps.
 
     E_k⁽ˡ⁾[t] = dZ_k⁽ˡ⁺¹⁾[t] W_xᵀ + gains[t+1] (dR_{k-1}⁽ˡ⁾[t+1] W_hhᵀ and what the cell carries); dZ_k = pull(E_k), and
     dZ = Σ_k dZ_k. Returns ∂L/∂S_0 of each layer, and the norms ‖dZ_k⁽ˡ⁾‖ (lags, L): how much of the error is left k

@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 Made = TypeVar("Made")
 
 LINE = 64  # bytes of a cache line, and of an AVX-512 register
-KEPT = 64  # things kept: a long sequence has many segments, and random truncation another length at every update
+KEPT = 64  # objects that are kept at most; a long sequence has many segments, and random truncation many lengths
 
 
 def aligned(size: int, dtype: npt.DTypeLike) -> Array:

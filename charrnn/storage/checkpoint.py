@@ -177,18 +177,20 @@ def _not_finite(arrays: dict[str, Array]) -> str | None:
 
 
 def newest_run(runs: Path = Path("runs")) -> Path:
-    """The run directory under `runs` that was written to last; CheckpointError if there is none."""
-    newest = max(_written(runs), default=None)
+    """The run directory under `runs` that was written to last, of those that have a best checkpoint, if any has.
+
+    A run has one from its first evaluation on, or when it was stopped. CheckpointError if there is no run.
+    """
+    newest = max(_written(runs, BEST), default=None) or max(_written(runs, LAST), default=None)
     if newest is None:
-        raise CheckpointError(f"{runs}: no run here; name one with --ckpt, or train one: charrnn train corpus.txt")
+        raise CheckpointError(f"{runs}: no run here; name one, or train one: charrnn train corpus.txt")
     return newest[1]
 
 
-def _written(runs: Path) -> Iterable[tuple[int, Path]]:
-    """Time in ns and run directory of each checkpoint that is there; another process may remove some meanwhile."""
-    for name in (BEST, LAST):
-        for path in runs.glob(f"*/{name}"):
-            try:
-                yield path.stat().st_mtime_ns, path.parent
-            except OSError:
-                continue
+def _written(runs: Path, name: str) -> Iterable[tuple[int, Path]]:
+    """Time in ns and run directory of each checkpoint of that name; another process may remove some meanwhile."""
+    for path in runs.glob(f"*/{name}"):
+        try:
+            yield path.stat().st_mtime_ns, path.parent
+        except OSError:
+            continue
