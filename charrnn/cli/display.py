@@ -14,7 +14,8 @@ from charrnn.report.yardsticks import lines
 from charrnn.training.loop import Step
 from charrnn.training.preflight import describe_bytes, preflight
 from charrnn.training.prepare import Prepared
-from charrnn.training.session import Evaluation, Result, Session
+from charrnn.training.result import Result
+from charrnn.training.session import Evaluation, Session
 from charrnn.training.settings import Settings
 
 SAMPLE = 72

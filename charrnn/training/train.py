@@ -18,7 +18,8 @@ from charrnn.training.settings import resolve
 if TYPE_CHECKING:
     from charrnn.training.loop import Step
     from charrnn.training.prepare import Prepared
-    from charrnn.training.session import Evaluation, Result
+    from charrnn.training.result import Result
+    from charrnn.training.session import Evaluation
 
 PathLike = str | os.PathLike[str]
 
