@@ -546,3 +546,23 @@ def test_a_run_is_known_by_its_name_and_one_that_has_learnt_nothing_is_not_the_n
     newest = charrnn("sample", "--length", "9", "--seed", "1", cwd=tmp_path)
     assert by_name.returncode == 0 and by_name.stdout == newest.stdout and by_name.stderr == b""
     assert newest.stderr.startswith(b"using runs/text,")
+
+
+def test_the_own_text_of_a_run_is_scored_in_its_parts_named_or_not(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    options = ["--test-frac", "0.2", "--max-steps", "20", "--out", "run"]
+    trained = json.loads(charrnn("train", "text", *options, "--json", *SMALL, cwd=tmp_path).stdout)
+    by_itself = charrnn("eval", "--ckpt", "run", "--json", cwd=tmp_path)
+    named = charrnn("eval", "text", "--ckpt", "run", "--json", cwd=tmp_path)
+    for result in (by_itself, named):
+        assert b"its parts are scored apart" in result.stderr
+        parts = json.loads(result.stdout)["parts"]
+        assert list(parts) == ["training", "validation", "test"]
+        for name in ("validation", "test"):
+            assert parts[name] == trained[name]
+    assert json.loads(named.stdout)["characters"] == 999
+    (tmp_path / "other").write_bytes(TEXTS["latin"].encode() + b"the")
+    assert json.loads(charrnn("eval", "other", "--ckpt", "run", "--json", cwd=tmp_path).stdout)["parts"] == {}
+    (tmp_path / "text").write_bytes(b"the cat\r\n")
+    changed = charrnn("eval", "--ckpt", "run", cwd=tmp_path)
+    assert changed.returncode == 3 and b"no longer the one it was trained on" in changed.stderr

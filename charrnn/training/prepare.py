@@ -13,7 +13,6 @@ import numpy as np
 from charrnn import blas
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.model import load
-from charrnn.network.buffers import Array
 from charrnn.network.parameters import Parameters
 from charrnn.storage import LAST
 from charrnn.storage import checkpoint as checkpoints
@@ -23,6 +22,7 @@ from charrnn.text.corpus import EncodedCorpus, can_be_read_again, checksum, enco
 from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.cores import choose_workers
 from charrnn.training.loop import Trainer
+from charrnn.training.parts import parts_of
 from charrnn.training.run import IDS, Run, Source, default_directory
 from charrnn.training.session import Session
 from charrnn.training.settings import FIELDS, Settings
@@ -136,26 +136,10 @@ def _like(config: Settings, parameters: Parameters) -> Settings:
 def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int) -> Prepared:
     """Splits the text, cuts it into streams and makes the network."""
     symbols = corpus.symbols
-    total = len(corpus.ids)
     tokenizer = Tokenizer(symbols)
-
-    def other(path: str | None, frac: float) -> tuple[Array | None, int]:
-        if path is None:
-            return None, int(total * frac)
-        ids = encode_corpus([path], config.encoding, None, symbols, unknown).ids
-        if len(ids) < 2:
-            held = "one character" if len(ids) else "no character"
-            raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
-        return ids, 0
-
-    validation, val_count = other(config.val_file, config.val_frac)
-    test, test_count = other(config.test_file, config.test_frac)
-    stop = total - val_count - test_count
-    if validation is None:
-        validation = corpus.ids[stop : stop + val_count]
-    if test is None:
-        test = corpus.ids[total - test_count :]
-    streams = Streams(corpus.ids[:stop], config.batch_size, config.seq_length, corpus.release)
+    parts = parts_of(corpus, config, unknown)
+    validation, test = parts.validation, parts.test
+    streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
     trainer = Trainer(config, tokenizer.size, streams, workers)
     session = Session(
         trainer,
@@ -172,6 +156,6 @@ def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, w
         )
     if len(validation) > VALIDATION_CHARACTERS:
         notices.append(f"of the validation text the first {VALIDATION_CHARACTERS:,} characters are scored")
-    if val_count and len(validation) < 2:
+    if config.val_file is None and config.val_frac and len(validation) < 2:
         notices.append("the text is too short for validation: the training loss decides which checkpoint is best")
     return Prepared(session, corpus, notices)
