@@ -103,15 +103,15 @@ def test_on_a_machine_of_its_own_it_never_computes_alone() -> None:
 def test_beside_another_program_it_computes_alone_where_that_is_faster_and_together_soon_afterwards() -> None:
     schedule = Schedule(2)
     assert steps(schedule, 50, together=0.01, alone=0.019) == 0
-    assert steps(schedule, 2000, together=0.03, alone=0.02) > 1900
+    assert steps(schedule, 2000, together=0.03, alone=0.02) > 1850
     assert steps(schedule, 1000, together=0.01, alone=0.019) * 0.019 < LATEST + 0.2
 
 
-def test_a_short_disturbance_is_forgotten_within_half_a_second() -> None:
+def test_a_disturbance_of_a_second_changes_nothing() -> None:
     schedule = Schedule(2)
     steps(schedule, 50, together=0.01, alone=0.019)
-    steps(schedule, 12, together=0.03, alone=0.02)
-    assert steps(schedule, 100, together=0.01, alone=0.019) * 0.019 < 0.5
+    assert steps(schedule, 33, together=0.03, alone=0.02) == 0
+    assert steps(schedule, 100, together=0.01, alone=0.019) == 0
 
 
 def test_beside_another_program_it_stays_together_where_that_is_still_faster() -> None:

@@ -16,6 +16,7 @@ REMEMBERED = 5  # measurements of a worker, and of a way to share the work
 WARM_UP = 2  # the first ones of a worker, which count its start and untouched memory
 IDLE = 30  # steps after which a worker that had nothing to do is tried again
 SLOWED = 1.2  # times its best: then a worker has to share its core with another program
+SLOW_FOR = 2.0  # seconds that this must last before it is tried to compute alone
 TRIAL = 4  # steps of a trial of the other way
 SOONEST, LATEST = 0.2, 5.0  # seconds until the next trial: doubled by each that changes nothing
 
@@ -32,11 +33,12 @@ class Schedule:
         self._steps = {way: deque[float](maxlen=REMEMBERED) for way in (False, True)}  # seconds of a step, by way
         self._trial = 0  # steps left of a trial of the other way
         self._wait, self._waited = SOONEST, SOONEST
+        self._slow_for = 0.0  # seconds
 
     def deal(self, shards: int) -> list[range]:
         """The shards of each worker, neighbours; there are as many as let all end soonest."""
         due = not self._trial and self._waited >= self._wait and self._steps[self._alone]
-        if due and (self._alone or self._slowed()):
+        if due and (self._alone or self._slow_for >= SLOW_FOR):
             self._trial = TRIAL
             self._steps[not self._alone].clear()
             if self._alone:  # what workers took beside the other program must not keep shards from them now
@@ -56,6 +58,7 @@ class Schedule:
         """The whole step took so many seconds."""
         self._steps[self._is_alone()].append(seconds)
         self._waited += seconds
+        self._slow_for = self._slow_for + seconds if self._slowed() else 0.0
         if not self._trial:
             return
         self._trial -= 1
