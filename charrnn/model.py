@@ -22,7 +22,7 @@ from charrnn.storage import checkpoint as checkpoints
 from charrnn.text.tokenizer import Tokenizer, check_unknown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gradient:
     """∂L/∂θ by the weights' names, for the mean loss in nats per character, and the state after the last step."""
 
@@ -31,7 +31,7 @@ class Gradient:
     state: State | None
 
 
-@dataclass
+@dataclass(eq=False)
 class Model:
     """A network with its vocabulary, and the settings that it was trained with (plain values; empty if unknown).
 
@@ -103,7 +103,7 @@ class Model:
             prompt = "\n" if "\n" in self.symbols else self.symbols[0]
         if seed is not None:
             _at_least(0, seed=seed)
-        self._check(state)
+        state = self._own(state)
         ids = self.encode(prompt, unknown, "the prompt")
         if not len(ids) and state is None:
             raise ConfigError("the prompt: no character of it is known to the model; give at least one that is")
@@ -131,6 +131,7 @@ class Model:
 
     def score_ids(self, ids: Array, **options: Any) -> Score:
         """As `score`, for ids (N,); options as of `inference.scoring.evaluate`. ValueError for ids out of range."""
+        options["state"] = self._own(options.get("state"))
         ids = np.asarray(ids)
         if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
             raise ValueError(f"ids must be integers (N,), are {ids.dtype} {ids.shape}")
@@ -145,12 +146,14 @@ class Model:
         tau: int | None = None,
         *,
         state: State | None = None,
+        seed: int = 0,
         unknown: str = "error",
     ) -> Gradient:
         """The gradient of the mean loss of a text, of which every character but the first is predicted.
 
         `truncation` is a name in `TRUNCATIONS`, with its `tau`, or a truncation of your own. CorpusError for a text of
-        fewer than 2 characters.
+        fewer than 2 characters. Random truncation gives one draw, by `seed`; the mean over
+        seeds is the full gradient.
         """
         self._check(state)
         ids = self.encode(text, unknown).astype(np.intp)
@@ -158,13 +161,18 @@ class Model:
         if T < 1:
             raise CorpusError(f"a text of length {len(ids)} has no loss; at least 2 characters are needed")
         made = replace(truncation, seq_length=T) if isinstance(truncation, Truncation) else _made(truncation, T, tau)
-        window = made.window(0, T)
+        window = made.draw(T, seed)
         into = Parameters(self.architecture, self.parameters.vector.dtype)
         steps = len(window.gains)
         total, kept = Stack(self.architecture, into.vector.dtype).loss_and_gradient(
-            self.parameters, ids[:steps, None], ids[1 : steps + 1, None], state, window, into
+            self.parameters, ids[:steps, None], ids[1 : steps + 1, None], self._own(state), window, into
         )
         return Gradient(total / steps, {name: into[name] for name in into}, kept)
+
+    def _own(self, state: State | None) -> State | None:
+        """A state in the precision of the weights; ValueError if it is none of one sequence."""
+        self._check(state)
+        return None if state is None else [np.asarray(S, self.parameters.vector.dtype) for S in state]
 
     def _check(self, state: State | None) -> None:
         """ValueError unless it is a state of one sequence."""
@@ -174,7 +182,9 @@ class Model:
             raise ValueError(f"a state must have arrays {expected}, has {[np.shape(S) for S in state]}")
 
     def astype(self, dtype: npt.DTypeLike) -> Model:
-        """The same model with weights of another precision, float32 or float64."""
+        """The same model with weights of another precision, float32 or float64; ConfigError for any other."""
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise ConfigError(f"dtype {dtype}: must be float32 or float64")
         vector = self.parameters.vector.astype(dtype)
         return replace(self, parameters=Parameters(self.architecture, dtype, vector))
 

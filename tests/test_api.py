@@ -283,3 +283,23 @@ def test_a_training_that_fails_leaves_its_directory_free(tmp_path: Path) -> None
     with pytest.raises(ZeroDivisionError):
         charrnn.train(tmp_path / "t", out=tmp_path / "run", force=True, on_event=fails, **SMALL)
     assert charrnn.train(tmp_path / "t", out=tmp_path / "run", force=True, **SMALL).steps == 40
+
+
+def test_the_mean_of_random_gradients_over_seeds_is_the_full_one(model: charrnn.Model) -> None:
+    text = TEXT[:9]
+    draws = [model.gradient(text, "random", tau=3, seed=seed).weights for seed in range(3000)]
+    full = model.gradient(text).weights
+    assert (draws[0]["W_h1h1"] != draws[1]["W_h1h1"]).any()
+    for name in ("b_a", "W_h1h1", "W_xh1"):
+        mean = np.mean([draw[name] for draw in draws], axis=0)
+        error = np.std([draw[name] for draw in draws], axis=0) / np.sqrt(len(draws))
+        assert (np.abs(mean - full[name]) <= 5 * error + 1e-12).all(), name
+
+
+def test_a_short_run_that_is_resumed_to_a_long_one_is_evaluated_as_a_long_one(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(TEXT * 10)
+    options = dict(hidden=8, seq_length=10, batch_size=4, threads=1)
+    charrnn.train(tmp_path / "t", out=tmp_path / "run", max_steps=12, **options)  # type: ignore[arg-type]
+    resumed = charrnn.resume(tmp_path / "run", max_steps=900)
+    evaluated = [row["step"] for row in resumed.history if "validation" in row and row["step"] > 12]
+    assert evaluated == [150, 300, 450, 600, 750, 900]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -169,4 +170,19 @@ def test_no_room_but_storage_writes_files() -> None:
             opens = name == "open" and any(mode in ("w", "wb", "a", "ab", "x", "xb", "r+", "r+b") for mode in modes)
             if (name in writes or opens) and not to_nowhere:
                 found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)[:60]}")
+    assert not found, "\n".join(found)
+
+
+def test_no_flag_is_named_outside_the_command_line() -> None:
+    found = []
+    for path in sorted((ROOT / "charrnn").rglob("*.py")):
+        if "cli" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.search(r"(^|[ `])--[a-z]", node.value)
+            ):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value[:60]}")
     assert not found, "\n".join(found)

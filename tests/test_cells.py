@@ -315,9 +315,31 @@ class Overwrites(Own):
         S[...] = 0
 
 
+class Forgets(Own):
+    """Reads Z in slopes without keeping it."""
+
+    keeps = ()
+
+
+class InPlace(Own):
+    """Lets dZ be written over dS, and then needs dS for the gradient of γ."""
+
+    in_place = True
+
+
+class Rowwise(Own):
+    """Takes the second axis for that of the units, which it is for a single step only."""
+
+    def own_gradients(self, W: Any, dS: Any, K: Any, dZ: Any, dR: Any, dW: Any) -> None:
+        dW["gamma"][...] += (dS * K[1]).sum(axis=0) if dS.ndim == 2 else 0
+
+
 @pytest.mark.parametrize(
     "cell, words",
     [
+        (Forgets, "its `keeps` does not name"),
+        (InPlace, "the gradient of gamma differs"),
+        (Rowwise, "the gradient of gamma differs"),
         (WrongSlope, "dZ differs"),
         (WrongGain, "the gradient of gamma differs"),
         (WrongBeginning, "the gradient of H_0 differs"),

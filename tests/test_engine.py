@@ -183,3 +183,19 @@ def test_additions_sum_every_shard_once_in_a_tree_that_neighbours_share(count: i
         rest = [addition for addition in tree if addition not in parts]
         assert len(parts) + len(rest) == count - 1
         assert all(addition.left < middle < addition.end for addition in rest)
+
+
+def test_what_only_this_process_knows_is_trained_by_it_alone() -> None:
+    from charrnn.engine import make
+    from charrnn.network.activations import Activation
+    from charrnn.registry import ACTIVATIONS
+
+    ACTIVATIONS["local"] = Activation(lambda Z, out: np.tanh(Z, out), lambda H, out: np.subtract(1, H * H, out))
+    try:
+        engine = make(Architecture(5, (64,), "local"), np.float32, 2, 2)
+        assert engine.workers == 1 and engine.shards == 2
+    finally:
+        del ACTIVATIONS["local"]
+    two = make(Architecture(5, (64,)), np.float32, 2, 2)
+    assert two.workers == 2
+    two.close()

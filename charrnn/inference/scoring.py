@@ -16,6 +16,7 @@ from charrnn.network.output import block_rows, probabilities
 from charrnn.network.parameters import Parameters
 from charrnn.network.stack import Stack, State
 
+GROUP = 32  # streams that are worked through together
 ROWS = 4096  # predictions worked through at a time: bounds memory, changes nothing else
 
 
@@ -78,26 +79,27 @@ def evaluate(
     length = -(-count // n)
     n = -(-count // length)
     starts = np.arange(n) * length
-    workers = min(workers, n)
+    # Groups of streams that do not depend on the number of workers, so that neither do the bits of the score.
+    groups = -(-n // GROUP)
     losses = np.empty(n * length, parameters.vector.dtype) if keep else None
     stop = threading.Event()
 
     def work(i: int) -> _Part:
-        rows = slice(n * i // workers, n * (i + 1) // workers)
+        rows = slice(n * i // groups, n * (i + 1) // groups)
         own = losses.reshape(n, length)[rows] if losses is not None else None
         return _score(parameters, ids, starts[rows], length, 0 if n == 1 else warmup, None, own, progress, stop)
 
-    if workers == 1:
-        results = [work(0)]
+    if min(workers, groups) == 1:
+        results = [work(i) for i in range(groups)]
     else:
         with ThreadPoolExecutor(workers) as pool:
             try:
-                results = list(pool.map(work, range(workers)))
+                results = list(pool.map(work, range(groups)))
             except BaseException:
                 stop.set()  # the pool waits for all of its threads
                 raise
     return Score(
-        sum(part.nats for part in results) / count,
+        math.fsum(part.nats for part in results) / count,
         sum(part.right for part in results) / count,
         count,
         None if losses is None else -losses[:count],

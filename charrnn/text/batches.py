@@ -26,7 +26,7 @@ class Streams:
         if pairs < 1:
             raise CorpusError(
                 f"the text for training has {len(ids)} character{'s' if len(ids) != 1 else ''}, and 2 are the least; "
-                "name a longer text, or lower --val-frac and --test-frac"
+                "name a longer text, or lower val_frac and test_frac"
             )
         self.seq_length = min(seq_length, pairs)
         self.batch_size = min(batch_size, pairs // self.seq_length)

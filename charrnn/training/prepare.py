@@ -70,7 +70,7 @@ def create(
         names = tuple(str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in sources)
         source = Source(names, corpus.sha256, corpus.characters, unknown)
         with interrupts_held():  # what was there goes; what can be resumed must take its place
-            run.create(prepared.session.trainer.config, source, {**blas.describe(), "workers": workers}, ids)
+            run.create(_kept(config, prepared), source, {**blas.describe(), "workers": workers}, ids)
             prepared.session.save(LAST)
     except BaseException:
         run.unlock()
@@ -114,12 +114,18 @@ def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
     if reached:
         prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
     else:
-        run.write_config(prepared.session.trainer.config)
+        run.write_config(_kept(config, prepared))
     now, then = blas.describe(), manifest.blas
     changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
     if changed:
         prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
     return prepared
+
+
+def _kept(config: Settings, prepared: Prepared) -> Settings:
+    """The settings that a run keeps: the warm-up that was chosen, since it goes on. What else was left out is chosen
+    anew when the run is resumed, perhaps to another length."""
+    return config.replace(warmup_steps=prepared.session.trainer.config.warmup_steps)
 
 
 def _like(config: Settings, parameters: Parameters) -> Settings:

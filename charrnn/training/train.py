@@ -42,7 +42,8 @@ def train(
     weights and vocabulary from a checkpoint; `unknown` says what becomes of characters outside of it: error, skip or
     replace. `on_event` is called with each step and evaluation. Raises the errors of charrnn.errors.
 
-    An interrupt stops at once; `resume` goes on from the last checkpoint.
+    An interrupt stops at once; `resume` goes on from the last checkpoint. From the first training on, the BLAS of this
+    process has one thread (OPENBLAS_NUM_THREADS=1), unless the environment has set a number before.
     """
     names = [texts] if isinstance(texts, str | os.PathLike) else list(texts)
     if not names:

@@ -81,7 +81,7 @@ class Cell:
         raise NotImplementedError
 
     def own_gradients(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, dW: Weights) -> None:
-        """Adds to dW the gradients of the cell's own parameters, from all steps; dS is what `pull` was given."""
+        """Adds to dW the gradients of the cell's own parameters, from all steps; dS is what `pull` has left of it."""
 
     @property
     def learns_begin(self) -> bool:
