@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from charrnn.network.truncation import Truncation
     from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
     from charrnn.training.optimizers import Optimizer
+    from charrnn.training.result import Result
     from charrnn.training.runs import load
-    from charrnn.training.session import Result
     from charrnn.training.settings import Settings
     from charrnn.training.train import resume, train
 
@@ -37,8 +37,8 @@ _PLACES = {
     "charrnn.network.truncation": ("Truncation",),
     "charrnn.registry": ("ACTIVATIONS", "CELLS", "INITS", "OPTIMIZERS", "SCHEDULES", "TRUNCATIONS"),
     "charrnn.training.optimizers": ("Optimizer",),
+    "charrnn.training.result": ("Result",),
     "charrnn.training.runs": ("load",),
-    "charrnn.training.session": ("Result",),
     "charrnn.training.settings": ("Settings",),
     "charrnn.training.train": ("resume", "train"),
 }

@@ -5,7 +5,7 @@ computes all 512 bits at once, its kernel for Intel's (SkylakeX) is twice as fas
 (docs/benchmarks.md). Two threads that share one small product spend more time handing it over than multiplying, so that
 the batch is shared out among workers (`engine.workers`), each with a BLAS of one thread.
 Both change the last bits of results: the manifest of a run says what was in force. What the user set in the
-environment stays; only --threads goes over it.
+environment stays; only a number of threads that is asked for goes over it.
 """
 
 from __future__ import annotations

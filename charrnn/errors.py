@@ -62,6 +62,13 @@ class ConfigError(CharrnnError):
     exit_code = 2
 
 
+class UnknownNameError(ConfigError, KeyError):
+    """A registry has nothing of this name (2). It is a KeyError too, as of any mapping."""
+
+    def __str__(self) -> str:
+        return str(ConfigError(*self.args))  # a KeyError would put it in quotes
+
+
 class RunExistsError(ConfigError):
     """A new run would take the directory of another (2)."""
 

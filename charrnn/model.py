@@ -20,10 +20,10 @@ from charrnn.network.parameters import Architecture, Parameters, from_arrays
 from charrnn.network.stack import Stack, State
 from charrnn.network.truncation import Truncation, truncation
 from charrnn.storage import checkpoint as checkpoints
-from charrnn.text.tokenizer import Tokenizer
+from charrnn.text.tokenizer import Tokenizer, check_unknown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gradient:
     """∂L/∂θ by the weights' names, for the mean loss in nats per character, and the state after the last step."""
 
@@ -32,11 +32,12 @@ class Gradient:
     state: State | None
 
 
-@dataclass
+@dataclass(eq=False)
 class Model:
     """A network with its vocabulary, and the settings that it was trained with (plain values; empty if unknown).
 
-    A state, which several methods take and give, is a list with an array (n, states·h) for each layer.
+    A state, which several methods take and give, is a list with an array for each layer: H (n, h),
+    or H and C (2, n, h) of an lstm.
     """
 
     parameters: Parameters
@@ -56,6 +57,7 @@ class Model:
     def encode(self, text: str, unknown: str = "error", source: str = "text") -> Array:
         """The ids (len(text),) of a text; a character outside the vocabulary is an `error` (CorpusError, which lists
         it), or one to `skip` or `replace`."""
+        check_unknown(unknown)
         return Tokenizer(self.symbols).encode(text, unknown=unknown, source=source)
 
     def stream(
@@ -76,6 +78,7 @@ class Model:
 
         The options are those of `stream`.
         """
+        _at_least(0, length=length)
         return "".join(self.stream(prompt, length=length, **options))
 
     def samples(
@@ -88,6 +91,8 @@ class Model:
         **options: Any,
     ) -> list[str]:
         """`count` samples side by side, many times faster than one after another."""
+        _at_least(0, length=length)
+        _at_least(1, count=count)
         stops = self._stops(stop)
         drawn = self._sampler(prompt, n=count, **options)
         columns = np.array(list(islice(drawn, length)), dtype=np.intp).reshape(length, count)
@@ -122,6 +127,9 @@ class Model:
     ) -> Sampler:
         if not prompt and state is None:
             prompt = "\n" if "\n" in self.symbols else self.symbols[0]
+        if seed is not None:
+            _at_least(0, seed=seed)
+        state = self._own(state)
         ids = self.encode(prompt, unknown, "the prompt")
         if not len(ids) and state is None:
             raise ConfigError("the prompt: no character of it is known to the model; give at least one that is")
@@ -143,11 +151,13 @@ class Model:
         text goes on from there, and its first character is predicted too. More `streams` are faster, and not quite
         exact (`inference.scoring.evaluate`).
         """
+        self._check(state)
         ids = self.encode(text, unknown)
         return self.score_ids(ids, state=state, streams=streams, workers=workers, keep=True, progress=progress)
 
     def score_ids(self, ids: Array, **options: Any) -> Score:
         """As `score`, for ids (N,); options as of `inference.scoring.evaluate`. ValueError for ids out of range."""
+        options["state"] = self._own(options.get("state"))
         ids = np.asarray(ids)
         if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
             raise ValueError(f"ids must be integers (N,), are {ids.dtype} {ids.shape}")
@@ -162,28 +172,45 @@ class Model:
         tau: int | None = None,
         *,
         state: State | None = None,
+        seed: int = 0,
         unknown: str = "error",
     ) -> Gradient:
         """The gradient of the mean loss of a text, of which every character but the first is predicted.
 
         `truncation` is a name in `TRUNCATIONS`, with its `tau`, or a truncation of your own. CorpusError for a text of
-        fewer than 2 characters.
+        fewer than 2 characters. Random truncation gives one draw, by `seed`; the mean over
+        seeds is the full gradient.
         """
+        self._check(state)
         ids = self.encode(text, unknown).astype(np.intp)
         T = len(ids) - 1
         if T < 1:
             raise CorpusError(f"a text of length {len(ids)} has no loss; at least 2 characters are needed")
         made = replace(truncation, seq_length=T) if isinstance(truncation, Truncation) else _made(truncation, T, tau)
-        window = made.window(0, T)
+        window = made.draw(T, seed)
         into = Parameters(self.architecture, self.parameters.vector.dtype)
         steps = len(window.gains)
         total, kept = Stack(self.architecture, into.vector.dtype).loss_and_gradient(
-            self.parameters, ids[:steps, None], ids[1 : steps + 1, None], state, window, into
+            self.parameters, ids[:steps, None], ids[1 : steps + 1, None], self._own(state), window, into
         )
         return Gradient(total / steps, {name: into[name] for name in into}, kept)
 
+    def _own(self, state: State | None) -> State | None:
+        """A state in the precision of the weights; ValueError if it is none of one sequence."""
+        self._check(state)
+        return None if state is None else [np.asarray(S, self.parameters.vector.dtype) for S in state]
+
+    def _check(self, state: State | None) -> None:
+        """ValueError unless it is a state of one sequence."""
+        cell = self.architecture.made_cell
+        expected = [cell.state_shape(1, h) for h in self.architecture.hidden]
+        if state is not None and [np.shape(S) for S in state] != expected:
+            raise ValueError(f"a state must have arrays {expected}, has {[np.shape(S) for S in state]}")
+
     def astype(self, dtype: npt.DTypeLike) -> Model:
-        """The same model with weights of another precision, float32 or float64."""
+        """The same model with weights of another precision, float32 or float64; ConfigError for any other."""
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise ConfigError(f"dtype {dtype}: must be float32 or float64")
         vector = self.parameters.vector.astype(dtype)
         return replace(self, parameters=Parameters(self.architecture, dtype, vector))
 
@@ -223,6 +250,12 @@ def _ended(characters: Iterator[str], length: int | None, stops: tuple[str, ...]
     for stop in stops[1:]:
         characters = until(characters, most, stop)
     return until(characters, most, stops[0] if stops else None)
+
+
+def _at_least(least: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise ConfigError(f"{name} {value}: must be at least {least}")
 
 
 def _made(name: str, T: int, tau: int | None) -> Truncation:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from typing import Any
 
-from charrnn.errors import ConfigError
+from charrnn.errors import UnknownNameError
 
 
 class Registry(MutableMapping[str, Any]):
@@ -26,21 +26,15 @@ class Registry(MutableMapping[str, Any]):
         self._check = check
 
     def __getitem__(self, name: str) -> Any:
-        """What `name` stands for; ConfigError with the names that there are."""
+        """What `name` stands for; UnknownNameError with the names that there are."""
         if name not in self._things:
             near = difflib.get_close_matches(str(name), self._things, 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ConfigError(f"{self.kind} {name!r}: must be one of {', '.join(self)}{hint}")
+            raise UnknownNameError(f"{self.kind} {name!r}: must be one of {', '.join(self)}{hint}")
         thing = self._things[name]
         if isinstance(thing, str):
             thing = self._things[name] = _imported(thing)
         return thing
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """What `name` stands for, or `default`."""
-        if name in self:
-            return self[name]
-        return default
 
     def __setitem__(self, name: str, thing: Any) -> None:
         if self._check:

@@ -24,10 +24,10 @@ sigma = PHI["sigmoid"]
 
 
 def step(cell: str, phi: Callable[[Any], Any], W: Any, X: Any, S: Any) -> Any:
-    """S_t (n, states·h) from X_t (n, d) and S_{t-1}."""
+    """S_t (n, h), or (states, n, h), from X_t (n, d) and S_{t-1}."""
     W_x, W_hh, b = W["W_x"], W["W_hh"], W["b"]
     h = len(W_hh)
-    H = S[:, :h]
+    H = S if STATES[cell] == 1 else S[0]
     if cell == "rnn":
         return phi(X @ W_x + b + H @ W_hh)
     gate = [slice(k * h, (k + 1) * h) for k in range(W_x.shape[1] // h)]
@@ -39,14 +39,15 @@ def step(cell: str, phi: Callable[[Any], Any], W: Any, X: Any, S: Any) -> Any:
         return (1 - update) * N + update * H
     assert cell == "lstm"
     i, f, o = (sigma(Z[k] + R[k]) for k in range(3))
-    C = f * S[:, h:] + i * np.tanh(Z[3] + R[3])
-    return np.concatenate([o * np.tanh(C), C], axis=1)
+    C = f * S[1] + i * np.tanh(Z[3] + R[3])
+    return np.stack([o * np.tanh(C), C])
 
 
 def zero_state(p: Parameters, n: int) -> list[Any]:
-    """Zeros (n, states·h_l) for every layer."""
+    """Zeros (n, h_l), or (states, n, h_l), for every layer."""
     states = STATES[p.architecture.cell]
-    return [np.zeros((n, states * h), p.vector.dtype) for h in p.architecture.hidden]
+    shapes = [(n, h) if states == 1 else (states, n, h) for h in p.architecture.hidden]
+    return [np.zeros(shape, p.vector.dtype) for shape in shapes]
 
 
 def logits(p: Parameters, ids: Any, S_0: list[Any], replace: Any = None) -> tuple[list[Any], list[list[Any]]]:
@@ -60,9 +61,9 @@ def logits(p: Parameters, ids: Any, S_0: list[Any], replace: Any = None) -> tupl
         if replace:
             S = [replace(t, i, s) for i, s in enumerate(S)]
         X = np.eye(architecture.symbols)[ids[t]]
-        for i, h in enumerate(architecture.hidden):
+        for i in range(len(architecture.hidden)):
             S[i] = step(architecture.cell, PHI[architecture.activation], p.layer(i + 1), X, S[i])
-            X = S[i][:, :h]
+            X = S[i] if STATES[architecture.cell] == 1 else S[i][0]
         W_ha, b_a = p.output()
         O.append(X @ W_ha + b_a)
         trace.append([s.copy() for s in S])
@@ -102,6 +103,6 @@ def random_parameters(hidden: tuple[int, ...], d: int, activation: str = "tanh",
 
 
 def random_state(p: Parameters, n: int) -> list[Any]:
-    """A state that came in, (n, states·h_l) for every layer."""
+    """A state that came in, for every layer."""
     rng = np.random.default_rng(4)
     return [rng.standard_normal(s.shape) * 0.3 for s in zero_state(p, n)]

@@ -19,7 +19,9 @@ from charrnn.network.truncation import Truncation
 from charrnn.training.schedules import Progress
 
 TEXT = "the cat sat on the mat; the dog sat on the log.\n" * 40
-SMALL: dict[str, Any] = dict(hidden=(8, 6), seq_length=10, batch_size=4, eval_every=20, max_steps=40, threads=1)
+SMALL: dict[str, Any] = dict(
+    hidden=(8, 6), seq_length=10, batch_size=4, eval_every=20, max_steps=40, warmup_steps=3, threads=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +244,62 @@ def test_every_cell_trains_resumes_scores_and_samples(tmp_path: Path, cell: str)
     model = charrnn.load(tmp_path / "a")
     assert model.architecture.cell == cell and len(model.sample(20, seed=1)) == 20
     assert model.score(TEXT[:50]).nats_per_char < np.log(len(model.symbols)) * 1.2
+
+
+def test_states_counts_and_seeds_that_cannot_be_are_refused(model: charrnn.Model) -> None:
+    good = model.score("the cat").state
+    assert good is not None
+    for state in ([], good[:1], good + good, [S[0] for S in good], [np.zeros((1, 3))] * 2):
+        for use in (model.score, model.sample, model.gradient):
+            with pytest.raises(ValueError, match="a state must have arrays"):
+                use(*([5] if use == model.sample else ["the cat"]), state=state)  # type: ignore[operator]
+    for wrong in ({"length": -1}, {"seed": -1}):
+        with pytest.raises(ConfigError, match="must be at least 0"):
+            model.sample(**wrong)
+    with pytest.raises(ConfigError, match="count 0"):
+        model.samples(0)
+    with pytest.raises(ConfigError, match="maybe"):
+        model.score("the cat", unknown="maybe")
+
+
+def test_a_training_that_fails_leaves_its_directory_free(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(TEXT)
+
+    class Short(Truncation):
+        def gains(self, steps: Any) -> Any:
+            return np.ones(3)
+
+    charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["none"] = Short, None
+    try:
+        for wrong, words in (({"truncation": "short"}, "gains gave 3"), ({"optimizer": "none"}, "not callable")):
+            with pytest.raises((ValueError, TypeError), match=words):
+                charrnn.train(tmp_path / "t", out=tmp_path / "run", force=True, **{**SMALL, **wrong})
+    finally:
+        del charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["none"]
+
+    def fails(event: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        charrnn.train(tmp_path / "t", out=tmp_path / "run", force=True, on_event=fails, **SMALL)
+    assert charrnn.train(tmp_path / "t", out=tmp_path / "run", force=True, **SMALL).steps == 40
+
+
+def test_the_mean_of_random_gradients_over_seeds_is_the_full_one(model: charrnn.Model) -> None:
+    text = TEXT[:9]
+    draws = [model.gradient(text, "random", tau=3, seed=seed).weights for seed in range(3000)]
+    full = model.gradient(text).weights
+    assert (draws[0]["W_h1h1"] != draws[1]["W_h1h1"]).any()
+    for name in ("b_a", "W_h1h1", "W_xh1"):
+        mean = np.mean([draw[name] for draw in draws], axis=0)
+        error = np.std([draw[name] for draw in draws], axis=0) / np.sqrt(len(draws))
+        assert (np.abs(mean - full[name]) <= 5 * error + 1e-12).all(), name
+
+
+def test_a_short_run_that_is_resumed_to_a_long_one_is_evaluated_as_a_long_one(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(TEXT * 10)
+    options = dict(hidden=8, seq_length=10, batch_size=4, threads=1)
+    charrnn.train(tmp_path / "t", out=tmp_path / "run", max_steps=12, **options)  # type: ignore[arg-type]
+    resumed = charrnn.resume(tmp_path / "run", max_steps=900)
+    evaluated = [row["step"] for row in resumed.history if "validation" in row and row["step"] > 12]
+    assert evaluated == [150, 300, 450, 600, 750, 900]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -151,3 +152,37 @@ def test_an_import_downwards_is_allowed(tmp_path: Path, path: str, source: str) 
     module.parent.mkdir(parents=True)
     module.write_text(source, encoding="utf-8")
     assert violations(tmp_path) == []
+
+
+def test_no_room_but_storage_writes_files() -> None:
+    writes = {"write_text", "write_bytes", "fdopen", "savez", "save_text"}
+    found = []
+    for path in sorted((ROOT / "charrnn").rglob("*.py")):
+        if "storage" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            modes = [a.value for a in [*node.args, *(k.value for k in node.keywords)] if isinstance(a, ast.Constant)]
+            # Standard streams that were closed are replaced by os.devnull.
+            to_nowhere = "devnull" in ast.unparse(node)
+            opens = name == "open" and any(mode in ("w", "wb", "a", "ab", "x", "xb", "r+", "r+b") for mode in modes)
+            if (name in writes or opens) and not to_nowhere:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)[:60]}")
+    assert not found, "\n".join(found)
+
+
+def test_no_flag_is_named_outside_the_command_line() -> None:
+    found = []
+    for path in sorted((ROOT / "charrnn").rglob("*.py")):
+        if "cli" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.search(r"(^|[ `])--[a-z]", node.value)
+            ):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value[:60]}")
+    assert not found, "\n".join(found)

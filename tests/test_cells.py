@@ -12,7 +12,7 @@ from oracle import gradient, logits, losses, random_parameters, random_state, ze
 from charrnn.errors import ConfigError
 from charrnn.inference.sampling import Choice, Sampler, picker
 from charrnn.inference.scoring import evaluate
-from charrnn.network.cells import Cell
+from charrnn.network.cells import Cell, summed
 from charrnn.network.parameters import Architecture, Parameters, initial
 from charrnn.network.stack import Stack
 from charrnn.network.truncation import Random, Window, truncation
@@ -186,8 +186,8 @@ def test_losses_and_gradients_equal_those_of_torch(cell: str, hidden: tuple[int,
     with torch.no_grad():
         for parameter, name, part in pairs:
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(p[name][..., part].T)))
-    S = [np.stack([layer[:, k * h : (k + 1) * h] for layer in state]) for k in range((net.mode == "LSTM" and 2) or 1)]
-    came_in = tuple(map(torch.from_numpy, S)) if cell == "lstm" else torch.from_numpy(S[0])
+    S = torch.from_numpy(np.stack(state))  # (L, n, h), or (L, 2, n, h) for H and C
+    came_in = tuple(S.swapaxes(0, 1).contiguous()) if cell == "lstm" else S
     out, _ = net(torch.from_numpy(np.eye(d)[ids]), came_in)
     loss = torch.nn.functional.cross_entropy(head(out).reshape(-1, d), torch.from_numpy(targets.reshape(-1)))
     loss.backward()
@@ -237,18 +237,16 @@ class Own(Cell):
     slopes_per_unit = 2
 
     def slopes(self, W: Any, Z: Any, R: Any, S: Any, out: Any, K: Any) -> None:
-        h = S.shape[-1]
-        np.multiply(1 - out**2, W["gamma"], K[..., :h])
-        np.multiply(1 - out**2, Z, K[..., h:])
+        np.multiply(1 - out**2, W["gamma"], K[0])
+        np.multiply(1 - out**2, Z, K[1])
 
     one_error = True
 
     def pull(self, W: Any, dS: Any, K: Any, dZ: Any, dR: Any, direct: Any) -> None:
-        np.multiply(dS, K[..., : dS.shape[-1]], dZ)
+        np.multiply(dS, K[0], dZ)
 
     def own_gradients(self, W: Any, dS: Any, K: Any, dZ: Any, dR: Any, dW: Any) -> None:
-        h = dS.shape[-1]
-        dW["gamma"][...] += (dS * K[..., h:]).reshape(-1, h).sum(axis=0)
+        dW["gamma"][...] += summed(dS * K[1])
 
     def saturated(self, Z: Any, S: Any) -> float:
         return 0.0
@@ -285,7 +283,7 @@ class WrongSlope(Own):
 
     def slopes(self, W: Any, Z: Any, R: Any, S: Any, out: Any, K: Any) -> None:
         super().slopes(W, Z, R, S, out, K)
-        K[..., : S.shape[-1]] /= W["gamma"]
+        K[0] /= W["gamma"]
 
 
 class WrongGain(Own):
@@ -317,9 +315,31 @@ class Overwrites(Own):
         S[...] = 0
 
 
+class Forgets(Own):
+    """Reads Z in slopes without keeping it."""
+
+    keeps = ()
+
+
+class InPlace(Own):
+    """Lets dZ be written over dS, and then needs dS for the gradient of γ."""
+
+    in_place = True
+
+
+class Rowwise(Own):
+    """Takes the second axis for that of the units, which it is for a single step only."""
+
+    def own_gradients(self, W: Any, dS: Any, K: Any, dZ: Any, dR: Any, dW: Any) -> None:
+        dW["gamma"][...] += (dS * K[1]).sum(axis=0) if dS.ndim == 2 else 0
+
+
 @pytest.mark.parametrize(
     "cell, words",
     [
+        (Forgets, "its `keeps` does not name"),
+        (InPlace, "the gradient of gamma differs"),
+        (Rowwise, "the gradient of gamma differs"),
         (WrongSlope, "dZ differs"),
         (WrongGain, "the gradient of gamma differs"),
         (WrongBeginning, "the gradient of H_0 differs"),

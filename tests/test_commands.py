@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ TEXTS = {
     "chinese": "太初有道道與神同在\n" * 40,
     "emoji": "🙂🙃🙂🙂🙃\n" * 40,
 }
-SMALL = ["--hidden", "8,6", "--seq-length", "10", "--batch-size", "4", "--eval-every", "20"]
+SMALL = ["--hidden", "8,6", "--seq-length", "10", "--batch-size", "4", "--eval-every", "20", "--warmup-steps", "5"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -61,7 +62,7 @@ def test_train_sample_and_eval_work_on_five_scripts(tmp_path: Path, script: str)
     assert result["steps"] == 40 and result["characters"] == 1600
     assert set(result) == {
         *("run", "checkpoint", "parameters", "steps", "epochs", "characters", "seconds"),
-        *("characters_per_second", "train", "validation", "test"),
+        *("characters_per_second", "train", "validation", "test", "yardsticks", "verdict"),
     }
     assert set(result["train"]) == {"nats_per_char", "bits_per_char", "perplexity"} < set(result["validation"])
     assert b"\r" not in trained.stderr and b"\x1b" not in trained.stderr
@@ -207,11 +208,11 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
         (["train", "text", "--init-from", "bad"], 3, "bad"),
         (["sample", "--ckpt", "nowhere"], 3, "nowhere"),
         (["sample", "--ckpt", "bad"], 3, "bad"),
-        (["sample"], 3, "--ckpt"),
+        (["sample"], 3, "no run here"),
         (["sample", "--temperature", "0"], 2, "greedy"),
         (["sample", "--top-p", "0"], 2, "top_p"),
-        (["eval", "text"], 3, "--ckpt"),
-        (["eval", "text", "--unknown", "maybe"], 2, "--unknown maybe"),
+        (["eval", "text"], 3, "no run here"),
+        (["eval", "text", "--unknown", "maybe"], 2, "unknown maybe"),
         (["gradcheck", "--truncation", "full", "--tau", "3"], 2, "--tau"),
         (["gradcheck", "--hidden", "0"], 2, "--hidden"),
         (["train", "text", "--hiden", "3"], 2, "--hidden"),
@@ -376,7 +377,7 @@ engine = WorkerEngine(Architecture(5, (4,)), np.float32, 2, 2)
     [
         (["train", "text.txt", "--hidden", "3000000", "--out", "x"], 5, b"not enough memory"),
         (["train", "text.txt", "--encoding", "rot13", "--out", "x"], 2, b"no such encoding"),
-        (["train", "text.txt", "--unknown", "foo", "--out", "x"], 2, b"--unknown foo: must be error, skip or replace"),
+        (["train", "text.txt", "--unknown", "foo", "--out", "x"], 2, b"unknown foo: must be error, skip or replace"),
         (["train", "", "--out", "x"], 3, b"the name of a text is empty"),
         (["train", "--resume", "runs/text/last.npz"], 3, b"last.npz: no run directory"),
         (["bench", "--hidden", "300000", "--seq-length", "1"], 5, b"not enough memory"),
@@ -416,7 +417,8 @@ def test_the_network_in_the_readme_scores_a_text_as_eval_does(tmp_path: Path) ->
     (data / "tinyshakespeare.txt").write_bytes(TEXTS["greek"].encode())
     options = ["--max-steps", "2", "--batch-size", "4", "--seq-length", "10"]
     charrnn("train", "data/tinyshakespeare.txt", *options, cwd=tmp_path)
-    code = (ROOT / "README.md").read_text("utf-8").split("```python\n")[1].split("```")[0]
+    snippets = [part.split("```")[0] for part in (ROOT / "README.md").read_text("utf-8").split("```python\n")[1:]]
+    code = next(snippet for snippet in snippets if "np.load" in snippet)
     printed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True).stdout
     scored = charrnn("eval", "data/tinyshakespeare.txt", "--json", cwd=tmp_path)
     assert b"using runs/tinyshakespeare" in scored.stderr
@@ -494,3 +496,71 @@ def test_the_exit_code_stands_when_standard_error_is_full(tmp_path: Path) -> Non
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-m", "charrnn", "train", "missing.txt"]
         assert subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, stderr=full).returncode == 3
+
+
+def test_a_worker_that_is_killed_ends_the_run_with_its_state_saved_and_one_line(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    two = ["--hidden", "64", "--batch-size", "32", "--seq-length", "20", "--threads", "2", "--max-steps", "100000"]
+    with start("train", "text", "--out", "run", "--eval-every", "20", *two, cwd=tmp_path) as process:
+        assert process.stderr
+        while not process.stderr.readline().startswith(b"step"):
+            pass
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (worker,) = (pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(int(worker), signal.SIGKILL)
+        last = process.stderr.read().splitlines()[-1]
+        assert process.wait(30) == 5
+    assert last.startswith(b"error: a worker process ended early (exit code -9")
+    assert last.endswith(b"saved, go on with: charrnn train --resume run")
+    steps = json.loads(charrnn("train", "--resume", "run", "--max-steps", "1", "--json", cwd=tmp_path).stdout)["steps"]
+    assert steps >= 20
+
+
+def test_bits_stay_when_a_run_is_resumed_with_another_number_of_workers(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 4)
+    options = ["--hidden", "64", "--batch-size", "32", "--seq-length", "10", "--shards", "3", "--schedule", "constant"]
+    for name, threads in (("one", 1), ("two", 2), ("three", 3)):
+        arguments = [*options, "--threads", str(threads), "--out", name, "--max-steps", "6"]
+        assert charrnn("train", "text", *arguments, cwd=tmp_path).returncode == 0
+    charrnn("train", "text", *options, "--threads", "3", "--out", "parts", "--max-steps", "2", cwd=tmp_path)
+    for threads, steps in ((1, 4), (2, 6)):
+        more = ["--threads", str(threads), "--max-steps", str(steps)]
+        resumed = charrnn("train", "--resume", "parts", *more, cwd=tmp_path)
+        assert resumed.returncode == 0 and b"BLAS" not in resumed.stderr
+    for name in ("two", "three", "parts"):
+        with np.load(tmp_path / name / "last.npz") as ours, np.load(tmp_path / "one" / "last.npz") as theirs:
+            for key in set(theirs.files) - {"metadata"}:
+                np.testing.assert_array_equal(ours[key], theirs[key], err_msg=f"{name} {key}")
+
+
+def test_a_run_is_known_by_its_name_and_one_that_has_learnt_nothing_is_not_the_newest(
+    trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    shutil.copytree(trained / "runs" / "text", tmp_path / "runs" / "untrained")
+    (tmp_path / "runs" / "untrained" / "best.npz").unlink()
+    (tmp_path / "runs" / "untrained" / "last.npz").touch()
+    by_name = charrnn("sample", "--ckpt", "text", "--length", "9", "--seed", "1", cwd=tmp_path)
+    newest = charrnn("sample", "--length", "9", "--seed", "1", cwd=tmp_path)
+    assert by_name.returncode == 0 and by_name.stdout == newest.stdout and by_name.stderr == b""
+    assert newest.stderr.startswith(b"using runs/text,")
+
+
+def test_the_own_text_of_a_run_is_scored_in_its_parts_named_or_not(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    options = ["--test-frac", "0.2", "--max-steps", "20", "--out", "run"]
+    trained = json.loads(charrnn("train", "text", *options, "--json", *SMALL, cwd=tmp_path).stdout)
+    by_itself = charrnn("eval", "--ckpt", "run", "--json", cwd=tmp_path)
+    named = charrnn("eval", "text", "--ckpt", "run", "--json", cwd=tmp_path)
+    for result in (by_itself, named):
+        assert b"its parts are scored apart" in result.stderr
+        parts = json.loads(result.stdout)["parts"]
+        assert list(parts) == ["training", "validation", "test"]
+        for name in ("validation", "test"):
+            assert parts[name] == trained[name]
+    assert json.loads(named.stdout)["characters"] == 999
+    (tmp_path / "other").write_bytes(TEXTS["latin"].encode() + b"the")
+    assert json.loads(charrnn("eval", "other", "--ckpt", "run", "--json", cwd=tmp_path).stdout)["parts"] == {}
+    (tmp_path / "text").write_bytes(b"the cat\r\n")
+    changed = charrnn("eval", "--ckpt", "run", cwd=tmp_path)
+    assert changed.returncode == 3 and b"no longer the one it was trained on" in changed.stderr

@@ -78,5 +78,5 @@ def test_the_svg_is_well_formed_with_a_line_for_every_layer() -> None:
 
 
 def test_a_text_too_short_for_the_lags_is_refused() -> None:
-    with pytest.raises(CorpusError, match="--lags"):
+    with pytest.raises(CorpusError, match="fewer lags"):
         inspect(network(1.0), IDS[:50], 100)

@@ -91,13 +91,12 @@ def test_gradients_in_panels_are_those_of_double_precision(unpacked: bool, cell:
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_steps_are_views_and_one_sequence_alone_is_a_vector(n: int) -> None:
-    steps = Buffers(np.float64).steps("S", 3, n, 5)
+    steps = Buffers(np.float64).planes("S", 1, 3, n, 5)
     rng = np.random.default_rng(0)
     S, W = steps.array, rng.standard_normal((5, 4))
     S[...] = rng.standard_normal(S.shape)
     step = steps.each[1]
     assert step.shape == ((5,) if n == 1 else (2, 5))
-    assert all(part.shape[-1] == 3 and np.shares_memory(part, S) for part in steps.columns(1, 4))
     np.testing.assert_array_equal(steps.rows, S.reshape(3 * n, 5))
     out = np.empty((*step.shape[:-1], 4))
     product = product_with(W, None if n == 1 else n, Buffers(np.float64))
@@ -107,14 +106,43 @@ def test_steps_are_views_and_one_sequence_alone_is_a_vector(n: int) -> None:
     assert (S[1] == 7).all()
 
 
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("kind", ["planes", "stepwise", "rows"])
+def test_the_same_numbers_are_seen_in_any_layout_of_memory(kind: str, n: int) -> None:
+    k, T, h = 3, 4, 5
+    steps = getattr(Buffers(np.float64), kind)("S", k, T, n, h)
+    numbers = np.random.default_rng(0).standard_normal((k, T, n, h))
+    steps.array[...] = numbers
+    np.testing.assert_array_equal(
+        np.array(steps.each), numbers.swapaxes(0, 1)[:, :, 0] if n == 1 else numbers.swapaxes(0, 1)
+    )
+    np.testing.assert_array_equal(steps.plane(2).array, numbers[2])
+    if kind == "rows":
+        np.testing.assert_array_equal(steps.rows, numbers.transpose(1, 2, 0, 3).reshape(T * n, k * h))
+        np.testing.assert_array_equal(np.concatenate([np.atleast_2d(step) for step in steps.rows_of_each]), steps.rows)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("n", [None, 2, 16, 37])
+def test_a_product_in_parts_has_the_columns_of_each_part(k: int, n: int | None) -> None:
+    h, g = 256, 128
+    rng = np.random.default_rng(0)
+    W, H = rng.standard_normal((h, k * g), np.float32), rng.standard_normal((h,) if n is None else (n, h), np.float32)
+    out = np.empty((*([k] if k > 1 else []), *H.shape[:-1], g), np.float32)
+    product = product_with(W, n, Buffers(np.float32), k)
+    product.times(H, product.view(out))
+    expected = np.moveaxis((H.astype(float) @ W.astype(float)).reshape(*H.shape[:-1], k, g), -2, 0)
+    np.testing.assert_allclose(out, expected if k > 1 else expected[0], atol=2e-4)
+
+
 def test_memory_that_has_grown_is_let_go_with_all_that_was_made_of_it() -> None:
     buffers = Buffers(np.float64)
-    old = weakref.ref(buffers.kept("own", lambda: buffers.steps("S", 2, 3, 4)).array.base)
+    old = weakref.ref(buffers.kept("own", lambda: buffers.planes("S", 1, 2, 3, 4)).array.base)
     made = weakref.ref(buffers.kept("own", lambda: pytest.fail("it is made already")))
     assert old() is not None
     grown = buffers.block("S", 20, 3, 4)
     assert old() is None and made() is None
-    again = buffers.kept("own", lambda: buffers.steps("S", 2, 3, 4))
+    again = buffers.kept("own", lambda: buffers.planes("S", 1, 2, 3, 4))
     assert np.shares_memory(again.array, grown)
 
 
@@ -122,7 +150,7 @@ def test_little_is_kept_however_many_lengths_there_are() -> None:
     buffers = Buffers(np.float64)
     made = []
     for T in range(5 * KEPT, 0, -1):  # truncation by chance has another T at every update
-        made.append(weakref.ref(buffers.kept(T, lambda T=T: buffers.steps("Z", T, 1, 4))))
+        made.append(weakref.ref(buffers.kept(T, lambda T=T: buffers.planes("Z", 1, T, 1, 4))))
     assert sum(one() is not None for one in made) <= KEPT
     assert buffers.nbytes == 5 * KEPT * 4 * 8
 

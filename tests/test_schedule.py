@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from charrnn.engine.schedule import IDLE, REMEMBERED, WARM_UP, Schedule
+from charrnn.engine.schedule import IDLE, LATEST, REMEMBERED, WARM_UP, Schedule
 
 
 def measured(*seconds: float, times: int = WARM_UP + 1) -> Schedule:
@@ -80,3 +80,59 @@ def test_an_idle_worker_is_tried_again_after_a_while_and_left_alone_if_it_is_sti
         schedule.deal(4)
     schedule.measured(1, 2.0, 2)  # as quick as the other by now
     assert all(len(schedule.deal(4)[1]) == 2 for _ in range(2 * IDLE))
+
+
+def steps(schedule: Schedule, count: int, together: float, alone: float) -> int:
+    """So many steps of two workers with four shards, whose whole time depends on the way; how many were alone."""
+    ways = 0
+    for _ in range(count):
+        own, other = schedule.deal(4)
+        ways += not len(other)
+        seconds = together if len(other) else alone
+        schedule.measured(0, seconds, len(own))
+        if len(other):
+            schedule.measured(1, seconds, len(other))
+        schedule.ended(seconds)
+    return ways
+
+
+def test_on_a_machine_of_its_own_it_never_computes_alone() -> None:
+    assert steps(Schedule(2), 1000, together=0.01, alone=0.019) == 0
+
+
+def test_beside_another_program_it_computes_alone_where_that_is_faster_and_together_soon_afterwards() -> None:
+    schedule = Schedule(2)
+    assert steps(schedule, 50, together=0.01, alone=0.019) == 0
+    assert steps(schedule, 2000, together=0.03, alone=0.02) > 1850
+    assert steps(schedule, 1000, together=0.01, alone=0.019) * 0.019 < LATEST + 0.2
+
+
+def test_a_disturbance_of_a_second_changes_nothing() -> None:
+    schedule = Schedule(2)
+    steps(schedule, 50, together=0.01, alone=0.019)
+    assert steps(schedule, 33, together=0.03, alone=0.02) == 0
+    assert steps(schedule, 100, together=0.01, alone=0.019) == 0
+
+
+def test_beside_another_program_it_stays_together_where_that_is_still_faster() -> None:
+    schedule = Schedule(2)
+    steps(schedule, 50, together=0.01, alone=0.019)
+    assert 0 < steps(schedule, 2000, together=0.015, alone=0.019) < 60
+
+
+def test_a_worker_that_was_very_slow_beside_another_program_is_used_again_when_that_has_gone() -> None:
+    schedule = Schedule(2)
+
+    def step(other_takes: float) -> int:
+        own, other = schedule.deal(2)
+        times = [0.01 * len(own), other_takes * len(other)]
+        for worker, part in enumerate((own, other)):
+            if part:
+                schedule.measured(worker, times[worker], len(part))
+        schedule.ended(max(times))
+        return len(other)
+
+    assert [step(0.01) for _ in range(20)] == [1] * 20
+    for _ in range(400):
+        step(0.1)
+    assert [step(0.01) for _ in range(800)][-100:] == [1] * 100

@@ -107,3 +107,12 @@ def test_a_network_rebuilt_from_its_file_as_torch_rnn_gives_the_same_loss(tmp_pa
     loss = torch.nn.functional.cross_entropy(H @ W["W_h2a"] + W["b_a"], torch.from_numpy(IDS[1:]))
     exact = evaluate(load(tmp_path / "c.npz").parameters, IDS)
     np.testing.assert_allclose(exact.nats_per_char, loss.item(), rtol=1e-12)
+
+
+def test_the_bits_of_a_score_do_not_depend_on_the_number_of_workers() -> None:
+    exact, ids = network(), np.random.default_rng(2).integers(0, 7, 40_000)
+    parameters = Parameters(exact.architecture, np.float32, exact.vector.astype(np.float32))
+    one, *others = (evaluate(parameters, ids, streams=100, workers=workers, keep=True) for workers in (1, 2, 3, 7))
+    for other in others:
+        assert other == one
+        np.testing.assert_array_equal(other.log_probabilities, one.log_probabilities)

@@ -163,7 +163,7 @@ def pytorch(shape: Shape, threads: int | None) -> Run:
 
 
 def jax_loss(cell: str, weights: Any, state: Any, inputs: Any, targets: Any) -> tuple[Any, list[Any]]:
-    """The mean cross-entropy in nats, and S_T (n, states·h_l) of each layer; inputs, targets (T, n).
+    """The mean cross-entropy in nats, and S_T (n, states·h_l) of each layer, C beside H; inputs, targets (T, n).
 
     `weights` are the layers' (W_x, W_hh, b, c), c for a GRU alone, W_ha and b_a; `state` is S_0 of each layer. The
     gates have charrnn's order.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from charrnn.bench.competitors import COMPETITORS, Shape
 from charrnn.errors import CheckFailed
@@ -75,6 +76,21 @@ class Result:
             return None
         rate = 2 * 2048**3 / self.median("limit")
         return self.shape.multiplications / self.median("charrnn") / rate
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "hidden": list(self.shape.hidden),
+            "batch_size": self.shape.n,
+            "seq_length": self.shape.T,
+            "mode": self.shape.mode,
+            "characters_per_second": self.characters_per_second,
+            "limit_share": self.limit_share,
+            "times_pytorch": self.times("PyTorch"),
+            "times_jax": self.times("JAX"),
+            "median_seconds": {name: self.median(name) for name in self.seconds},
+            "spread": {name: self.spread(name) for name in self.seconds},
+        }
 
 
 def installed(name: str) -> bool:

@@ -10,10 +10,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from charrnn.report.yardsticks import lines
 from charrnn.training.loop import Step
 from charrnn.training.preflight import describe_bytes, preflight
 from charrnn.training.prepare import Prepared
-from charrnn.training.session import Evaluation, Result, Session
+from charrnn.training.result import Result
+from charrnn.training.session import Evaluation, Session
 from charrnn.training.settings import Settings
 
 SAMPLE = 72
@@ -143,6 +145,12 @@ class Display:
                     f"{name:<11}{score.nats_per_char:.4f} nats, {score.bits_per_char:.4f} bits per character, "
                     f"perplexity {score.perplexity:.3f}"
                 )
+        if result.validation and result.yardsticks:
+            _say("beside it, bits per character of the validation text:")
+            for line in lines(result.validation.nats_per_char, result.model.parameters.vector.size, result.yardsticks):
+                _say(line)
+        for sentence in result.verdict if not interrupted else ():
+            _say(sentence)
         if not interrupted:
             seconds = self._session.trainer.seconds
             _say(f"{result.steps:,} steps in {_duration(seconds)}; best network in {result.checkpoint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +53,7 @@ def experiment(
     from tqdm import tqdm
 
     from charrnn.experiments import influence, recall, regularisation
+    from charrnn.report.markdown import with_block
 
     if name == "regularisation":
         with tqdm(total=2 * len(regularisation.TAUS), unit="run", disable=None, leave=False) as bar:
@@ -63,8 +63,5 @@ def experiment(
     print(result.markdown(), end="")
     if write is not None:
         text = write.read_text("utf-8") if write.exists() else ""
-        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-        block = f"{begin}\n{result.markdown()}\n{end}"
-        pattern = re.escape(begin) + ".*?" + re.escape(end)
-        text = re.sub(pattern, lambda _: block, text, flags=re.S) if begin in text else text + block
+        text = with_block(text, name, result.markdown())
         atomic_write_bytes(write, text.encode())

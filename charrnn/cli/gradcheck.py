@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,7 @@ def gradcheck(
 ) -> None:
     """Compare every gradient with complex-step and central differences, under every truncation."""
     widths = parse("hidden", hidden, "--hidden")
+    parse("cell", cell, "--cell")
     parse("activation", activation, "--activation")
     names = ["full", "fixed", "sliding", "random"]
     if truncation is not None:
@@ -73,50 +75,14 @@ def gradcheck(
         checks += check(problem, made(name, T, tau=None if name == "full" else tau or 3), seed)
     passed = all(check.passed for check in checks)
     if as_json:
-        rows = [
-            {
-                "parameter": check.parameter,
-                "policy": check.policy,
-                "tau": check.tau,
-                "method": check.method,
-                "max_relative_error": check.max_relative_error,
-            }
-            for check in checks
-        ]
+        rows = [asdict(check) for check in checks]
         print(json.dumps({"passed": passed, "tolerance": TOLERANCE, "checks": rows}))
     else:
-        _table(checks, TOLERANCE)
+        from charrnn.report.gradient import checks_table
+
+        _show(checks_table(checks, TOLERANCE))
     if not passed:
         raise CheckFailed("a gradient differs from its numerical value by more than the tolerance; see the table")
-
-
-def _table(checks: list[Any], tolerance: dict[str, float]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(caption="largest relative error of each gradient; tolerance in the heading")
-    table.add_column("parameter")
-    table.add_column("truncation")
-    methods = [method for method in tolerance if any(check.method == method for check in checks)]
-    for method in methods:
-        table.add_column(f"{method}\n< {tolerance[method]:.0e}", justify="right")
-    cells: dict[tuple[str, str], dict[str, Any]] = {}
-    for check in checks:
-        name = check.policy if check.policy == "full" else f"{check.policy} τ={check.tau}"
-        cells.setdefault((name, check.parameter), {})[check.method] = check
-    before = None
-    for (policy, parameter), row in cells.items():
-        if before not in (None, policy):
-            table.add_section()
-        before = policy
-        figures = [
-            ""
-            if method not in row
-            else f"{row[method].max_relative_error:.1e}" + ("" if row[method].passed else " [bold red]FAILED[/]")
-            for method in methods
-        ]
-        table.add_row(parameter, policy, *figures)
-    Console(highlight=False).print(table)
 
 
 def _equations(seed: int, as_json: bool) -> None:
@@ -124,17 +90,14 @@ def _equations(seed: int, as_json: bool) -> None:
 
     rows = equations(seed)
     if as_json:
-        keys = ("section", "equation", "printed_error", "program_error", "note")
-        print(json.dumps({"equations": [{key: getattr(row, key) for key in keys} for row in rows]}, allow_nan=False))
+        print(json.dumps({"equations": [asdict(row) for row in rows]}, allow_nan=False))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from charrnn.report.gradient import equations_table
 
-    table = Table(caption="relative error against complex-step differences, computed now")
-    for name in ("section", "equation", "as printed", "program", "note"):
-        table.add_column(name, justify="right" if name in ("as printed", "program") else "left")
-    for row in rows:
-        printed = "shapes do not fit" if row.printed_error is None else f"{row.printed_error:.1e}"
-        program = "" if row.program_error is None else f"{row.program_error:.1e}"
-        table.add_row(row.section, row.equation, printed, program, row.note)
+    _show(equations_table(rows))
+
+
+def _show(table: Any) -> None:
+    from rich.console import Console
+
     Console(highlight=False).print(table)

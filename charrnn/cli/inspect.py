@@ -39,7 +39,7 @@ def inspect(
 
     from charrnn.errors import ConfigError
     from charrnn.model import load
-    from charrnn.report.lags import picture
+    from charrnn.report.lags import picture, table
     from charrnn.report.lags import svg as draw
     from charrnn.storage.durable import atomic_write_bytes
     from charrnn.text.corpus import encode_corpus
@@ -69,21 +69,8 @@ def inspect(
         return
 
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(caption=f"memory: the lag at which the gradient falls below 1 % of that at lag 0, of {lags}")
-    for head in ("layer", "units", "spectral radius", "largest singular value", "saturated", "memory"):
-        table.add_column(head, justify="right")
-    for report in reports:
-        table.add_row(
-            str(report.layer),
-            str(report.units),
-            f"{report.spectral_radius:.3f}",
-            f"{report.largest_singular_value:.3f}",
-            f"{report.saturated:.1%}",
-            "more" if report.memory is None else str(report.memory),
-        )
-    Console(highlight=False).print(table)
+    Console(highlight=False).print(table(reports, lags))
     for report in reports:
         print(f"\nlayer {report.layer}: norm of dZ by lag, 1 is that at lag 0")
         print("\n".join(picture(report)))

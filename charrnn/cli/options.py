@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.errors import CheckpointError, ConfigError
+from charrnn.errors import CheckpointError, ConfigError, shown
 from charrnn.training.settings import FIELDS, parse
 
 
@@ -70,10 +70,10 @@ def chosen(ckpt: Path | None) -> Path:
         raise CheckpointError(f"{error}, or name one with --ckpt") from None
     loss = "not validated" if run.validation is None else f"validation {run.validation:.4f} nats"
     if passed_over:
-        others = ", ".join(f"{other.path} is {other.state}" for other in passed_over[:3])
-        print(f"using {run.path}, the newest good run ({loss}); newer: {others}", file=sys.stderr)
+        others = ", ".join(f"{shown(other.path)} is {other.state}" for other in passed_over[:3])
+        print(f"using {shown(run.path)}, the newest good run ({loss}); newer: {others}", file=sys.stderr)
     else:
-        print(f"using {run.path}, the newest run ({loss})", file=sys.stderr)
+        print(f"using {shown(run.path)}, the newest run ({loss})", file=sys.stderr)
     return run.path
 
 

@@ -7,6 +7,8 @@ of a run do not depend on the number of processes, which may change while it tra
 
 from __future__ import annotations
 
+import pickle
+from multiprocessing import current_process
 from typing import Protocol
 
 import numpy.typing as npt
@@ -42,12 +44,22 @@ class Engine(Protocol):
 def make(architecture: Architecture, dtype: npt.DTypeLike, shards: int, workers: int = 1) -> Engine:
     """An engine on this machine, with as many worker processes as help.
 
-    A cell that a script has defined in itself is known to this process alone, and trained by it alone.
+    What a script has defined in itself, a cell or a φ, is known to this process alone, and trained by it alone; and a
+    daemon of multiprocessing may not start processes.
     """
     from charrnn.engine.local import LocalEngine
     from charrnn.engine.workers import WorkerEngine
 
-    workers = 1 if type(architecture.made_cell).__module__ == "__main__" else min(workers, shards)
+    alone = current_process().daemon or not _travels(architecture)
+    workers = 1 if alone else min(workers, shards)
     return (
         LocalEngine(architecture, dtype, shards) if workers == 1 else WorkerEngine(architecture, dtype, shards, workers)
     )
+
+
+def _travels(architecture: Architecture) -> bool:
+    """Whether another process can be sent it: all that it is made of lies in modules that can be imported there."""
+    try:
+        return b"__main__" not in pickle.dumps(architecture)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False

@@ -71,7 +71,7 @@ class Batch:
                 i,
                 self.inputs[:, start:stop],
                 self.targets[:, start:stop],
-                None if self.state is None else [S[start:stop] for S in self.state],
+                None if self.state is None else [S[..., start:stop, :] for S in self.state],
                 self._gains(start, stop),
                 divisor,
                 self.keep,
@@ -135,4 +135,4 @@ def joined(batch: Batch, results: list[tuple[float, State | None]]) -> StepResul
     states = [state for _, state in results if state is not None]
     if not states:
         return StepResult(loss, None)
-    return StepResult(loss, [np.concatenate(layer) for layer in zip(*states, strict=True)])
+    return StepResult(loss, [np.concatenate(layer, axis=-2) for layer in zip(*states, strict=True)])

@@ -30,7 +30,7 @@ from charrnn.network.buffers import LINE
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, State
 
-# Seconds that a process looks out for a message before it sleeps: waking it takes as long as ten products.
+# Seconds that a process polls for a message before it sleeps. To wake it takes as long as ten products.
 AWAKE = 0.001
 
 Answers = dict[int, tuple[float, State | None]]  # by shard
@@ -90,6 +90,7 @@ class WorkerEngine:
             self._schedule.measured(1 + self._others.index(other), ended - started, len(part))
         done = {addition for part in (own, *dealt) for addition in within(tree, part.start, part.stop)}
         _add([addition for addition in tree if addition not in done], self._gradients)
+        self._schedule.ended(time.monotonic() - started)
         return joined(batch, [results[i] for i in range(len(shards))])
 
     def memory_bytes(self) -> int:
@@ -188,10 +189,11 @@ class _Worker:
 def _end(connection: Connection, process: SpawnProcess) -> None:
     connection.close()
     process.kill()
+    process.join(1)
 
 
 def _serve(connection: Connection, architecture: Architecture, dtype: Any, memory: Any, size: int) -> None:
-    """A worker's life: jobs until the pipe closes. Signals are for the first process, which ends when it is ready."""
+    """What a worker process runs: jobs, until the pipe closes. It ignores signals, which the first process handles."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     np.seterr(over="ignore", invalid="ignore", divide="ignore")  # divergence is found in the loss and the gradient

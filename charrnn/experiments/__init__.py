@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from charrnn.report.markdown import table
+
 
 @dataclass
 class Result:
@@ -14,5 +16,4 @@ class Result:
 
     def markdown(self) -> str:
         """As a Markdown table."""
-        lines = ["| " + " | ".join(self.heads) + " |", "|" + "---|" * len(self.heads)]
-        return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in self.rows)]) + "\n"
+        return table(self.heads, self.rows)

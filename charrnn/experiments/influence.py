@@ -47,10 +47,10 @@ class Memory:
 
     def of(self, T: int) -> tuple[LayerTape, Errors]:
         """For T steps."""
-        steps = self.buffers.steps
-        dS = steps("dS", T, 1, H)
-        tape = LayerTape(steps("Z", T, 1, H), steps("R", 1, 1, H), steps("S", T + 1, 1, H), H)
-        return tape, Errors(dS, steps("K", T, 1, H), dS, dS, steps("direct", T, 1, 0), H, None)
+        planes = self.buffers.planes
+        dS = planes("dS", 1, T, 1, H)
+        tape = LayerTape(planes("Z", 1, T, 1, H), planes("R", 1, 1, 1, H), planes("S", 1, T + 1, 1, H))
+        return tape, Errors(dS, planes("K", 1, T, 1, H), dS, dS, planes("direct", 0, T, 1, H), None)
 
 
 def run(truncation: Truncation, seed: int = 0, steps: int = 100_000) -> float:

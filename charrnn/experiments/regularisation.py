@@ -44,7 +44,13 @@ def experiment(
     for tau in TAUS:
         row = [str(tau)]
         equal_updates = Settings(
-            hidden=(128,), batch_size=16, seq_length=SEQ_LENGTH, truncation="fixed", tau=tau, max_steps=updates
+            hidden=(128,),
+            batch_size=16,
+            seq_length=SEQ_LENGTH,
+            truncation="fixed",
+            tau=tau,
+            max_steps=updates,
+            warmup_steps=100,
         )
         equal_time = Settings(hidden=(128,), batch_size=16, seq_length=tau, max_minutes=minutes)
         for config in (equal_updates, equal_time):

@@ -1,1 +1,1 @@
-"""Using a network: sampling, evaluation, and the gradient check."""
+"""A network in use: sampling, scoring, and the yardsticks that a score is set beside."""

@@ -45,7 +45,7 @@ class Choice:
 class Sampler:
     """Ids (n,), one for each of n samples side by side, without end.
 
-    They go on from `prompt` (N,), read in the state that is given (each layer (1, states·h)), or as a text's beginning.
+    They go on from `prompt` (N,), read in the state that is given (of one sequence), or as a text's beginning.
     The prompt may be empty if there is a state. The same seed gives the same ids.
     """
 
@@ -65,7 +65,7 @@ class Sampler:
         for start in range(0, len(prompt), CHUNK):
             part = np.asarray(prompt[start : start + CHUNK]).astype(np.intp)[:, None]
             state = self._stack.forward(parameters, part, state).state(len(part))
-        self._layers = [_Layer(parameters, i, np.repeat(S, n, axis=0)) for i, S in enumerate(state)]
+        self._layers = [_Layer(parameters, i, np.repeat(S, n, axis=-2)) for i, S in enumerate(state)]
         self._now = 0  # where each layer's state is
         self._last: Array | None = None
         self._pick = picker(choice, np.random.default_rng(seed), n, parameters.architecture.symbols)
@@ -79,32 +79,40 @@ class Sampler:
 
     @property
     def state(self) -> State:
-        """The state (n, states·h) of each layer after the prompt and all that was drawn have been read."""
-        state = [layer.states[self._now].reshape(self._n, -1).copy() for layer in self._layers]
+        """The state of each layer, of n sequences, after the prompt and all that was drawn have been read."""
+        state = [layer.state(self._now) for layer in self._layers]
         if self._last is not None:
             state = self._stack.forward(self._parameters, self._last[None], state).state(1)
         return state
 
     def _drawn(self) -> Iterator[Array]:
-        layers, n, pick, add = self._layers, self._n, self._pick, np.add
-        step = self._stack.cell.step
+        layers, n, pick = self._layers, self._n, self._pick
+        step, gates = self._stack.cell.step, self._stack.cell.gates
         first = layers[0].W["W_x"] + layers[0].W["b"]  # X_t W_x + b of every one-hot X_t
-        copied = n == 1 and "Z" in self._stack.cell.keeps  # such a cell writes into Z, which must not be `first`
+        writes = "Z" in self._stack.cell.keeps  # such a cell writes into Z, which must not be `first`
         turns = [[layer.turn(before) for layer in layers] for before in (0, 1)]
-        for *_, multiply, H, out, _, _ in turns[1]:  # which ends where each layer's state is now
+        for *_, multiply, H, out, _, _, _ in turns[1]:  # which ends where each layer's state is now
             multiply(H, out)
-        Z = layers[-1].up + layers[-1].b_above
+        logits = layers[-1].up + layers[-1].b_above
         for before in cycle((0, 1)):
-            self._last = ids = pick(Z)
+            self._last = ids = pick(logits)
             yield ids
             Z = first[ids[0]] if n == 1 else first[ids]
-            if copied:
+            if writes and n == 1:
                 Z = Z.copy()
-            for W, R, S_before, S, multiply, H, out, up, b in turns[before]:
+            if gates > 1:
+                Z = by_gate(Z, gates)
+            for W, R, S_before, S, multiply, H, out, up, b, Z_above in turns[before]:
                 step(W, Z, R, S_before, S)
                 multiply(H, out)
-                Z = add(up, b, up)  # in the end the logits
+                logits = np.add(up, b, up)  # of the top layer; of the others, the next layer's Z
+                Z = Z_above
             self._now = 1 - before
+
+
+def by_gate(Z: Array, gates: int) -> Array:
+    """(gates, n, h) of rows (n, gates·h), or (gates, h) of one row."""
+    return Z.reshape(gates, -1) if Z.ndim == 1 else Z.reshape(len(Z), gates, -1).swapaxes(0, 1)
 
 
 class _Layer:
@@ -114,33 +122,43 @@ class _Layer:
     """
 
     def __init__(self, parameters: Parameters, i: int, S: Array) -> None:
-        hidden, top = parameters.architecture.hidden, i + 1 == len(parameters.architecture.hidden)
+        architecture, n = parameters.architecture, S.shape[-2]
+        top, gates = i + 1 == len(architecture.hidden), architecture.made_cell.gates
         self.W: Weights = parameters.layer(i + 1)
-        self.h = hidden[i]
         above = None if top else parameters.layer(i + 2)
         W_above, self.b_above = parameters.output() if above is None else (above["W_x"], above["b"])
-        W_hh, g = self.W["W_hh"], self.W["W_hh"].shape[1]
+        W_hh, (h, g) = self.W["W_hh"], self.W["W_hh"].shape
         # One sample alone is a vector: NumPy is quicker with vectors than with matrices of one row.
-        state = S[0].copy() if len(S) == 1 else S
+        state = S[..., 0, :].copy() if n == 1 else S
         self.states = (state, np.empty_like(state))
+        self.has_states = architecture.made_cell.states > 1
         self.multiply: Callable[[Array, Array], object]
-        self.out = np.empty((*state.shape[:-1], g + W_above.shape[1]), S.dtype)
-        if len(S) == 1:
+        self.out = np.empty(g + W_above.shape[1] if n == 1 else 0, S.dtype)
+        if n == 1:
             # One product with both, laid out by columns: fewer calls, and an eighth faster.
-            W = aligned(W_hh.size + W_above.size, S.dtype).reshape(-1, self.h)
+            W = aligned(W_hh.size + W_above.size, S.dtype).reshape(-1, h)
             np.concatenate([W_hh.T, W_above.T], out=W)
             self.R, self.up, self.multiply = self.out[:g], self.out[g:], W.dot
+            self.R = self.R if gates == 1 else by_gate(self.R, gates)
         else:
-            self.R, self.up = np.empty((len(S), g), S.dtype), np.empty((len(S), W_above.shape[1]), S.dtype)
-            products = [product_with(W, len(S), Buffers(S.dtype)) for W in (W_hh, W_above)]
-            ways = [(product.times, product.view(to)) for product, to in zip(products, (self.R, self.up), strict=True)]
+            self.R = np.empty((n, h) if gates == 1 else (gates, n, h), S.dtype)
+            self.up = np.empty((n, W_above.shape[1]), S.dtype)
+            own = product_with(W_hh, n, Buffers(S.dtype), gates)
+            upwards = product_with(W_above, n, Buffers(S.dtype))
+            ways = [(own.times, own.view(self.R)), (upwards.times, upwards.view(self.up))]
             self.multiply = lambda H, _: [times(H, view) for times, view in ways]
+        self.Z_above = self.up if top or gates == 1 else by_gate(self.up, gates)
+
+    def state(self, place: int) -> Array:
+        """The state in one of the two places, with its n sequences."""
+        S = self.states[place]
+        return (S[..., None, :] if len(self.out) else S).copy()
 
     def turn(self, before: int) -> tuple[Any, ...]:
         """What a step needs that goes from the state in one place, `before`, to the other."""
         S = self.states[1 - before]
-        H = S[..., : self.h]
-        return self.W, self.R, self.states[before], S, self.multiply, H, self.out, self.up, self.b_above
+        H = S[0] if self.has_states else S
+        return self.W, self.R, self.states[before], S, self.multiply, H, self.out, self.up, self.b_above, self.Z_above
 
 
 def picker(choice: Choice, rng: np.random.Generator, n: int, a: int) -> Callable[[Array], Array]:

@@ -16,6 +16,7 @@ from charrnn.network.output import block_rows, probabilities
 from charrnn.network.parameters import Parameters
 from charrnn.network.stack import Stack, State
 
+GROUP = 32  # streams that are worked through together
 ROWS = 4096  # predictions worked through at a time: bounds memory, changes nothing else
 
 
@@ -23,8 +24,8 @@ ROWS = 4096  # predictions worked through at a time: bounds memory, changes noth
 class Score:
     """Mean cross-entropy in nats per character over `characters` predictions, and the share that was right.
 
-    `log_probabilities` (characters,), in nats, are None if they were not asked for. `state`, each layer (1, states·h),
-    is what the network holds when it has read the whole text; None if the text was read as many streams.
+    `log_probabilities` (characters,), in nats, are None if they were not asked for. `state` is what the network holds
+    when it has read the whole text; None if the text was read as many streams.
     """
 
     nats_per_char: float
@@ -78,26 +79,27 @@ def evaluate(
     length = -(-count // n)
     n = -(-count // length)
     starts = np.arange(n) * length
-    workers = min(workers, n)
+    # Groups of streams that do not depend on the number of workers, so that neither do the bits of the score.
+    groups = -(-n // GROUP)
     losses = np.empty(n * length, parameters.vector.dtype) if keep else None
     stop = threading.Event()
 
     def work(i: int) -> _Part:
-        rows = slice(n * i // workers, n * (i + 1) // workers)
+        rows = slice(n * i // groups, n * (i + 1) // groups)
         own = losses.reshape(n, length)[rows] if losses is not None else None
         return _score(parameters, ids, starts[rows], length, 0 if n == 1 else warmup, None, own, progress, stop)
 
-    if workers == 1:
-        results = [work(0)]
+    if min(workers, groups) == 1:
+        results = [work(i) for i in range(groups)]
     else:
         with ThreadPoolExecutor(workers) as pool:
             try:
-                results = list(pool.map(work, range(workers)))
+                results = list(pool.map(work, range(groups)))
             except BaseException:
                 stop.set()  # the pool waits for all of its threads
                 raise
     return Score(
-        sum(part.nats for part in results) / count,
+        math.fsum(part.nats for part in results) / count,
         sum(part.right for part in results) / count,
         count,
         None if losses is None else -losses[:count],
@@ -111,7 +113,7 @@ def _continued(
     """The score of a text of at least one character that goes on from `state`."""
     if not len(ids):
         raise CorpusError("an empty text cannot be scored; at least 1 character is needed")
-    H = state[-1][:, : parameters.architecture.hidden[-1]]
+    H = state[-1].reshape(-1, 1, parameters.architecture.hidden[-1])[0]
     A = probabilities(parameters, H, Buffers(H.dtype))[0]
     with np.errstate(divide="ignore"):
         first = -np.log(A[int(ids[0])])
@@ -161,7 +163,7 @@ def _score(
     while step < length and not stop.is_set():
         if step == 0 and starts[0] == 0 and warmup:
             for S, S_0 in zip(state, begin, strict=True):
-                S[0] = S_0[0]  # the first part has nothing before it
+                S[..., 0, :] = S_0[..., 0, :]  # the first part has nothing before it
         end = min(step + chunk, 0 if step < 0 else length)
         positions = np.arange(step, end)[:, None] + starts
         tape = stack.forward(parameters, ids[np.clip(positions, 0, count - 1)].astype(np.intp), state)

@@ -1,6 +1,7 @@
-"""Backpropagation through a stack of layers: one pass where all errors meet the same gains, lag by lag where not.
+"""Backpropagation through a stack of layers: in one pass where errors of every age meet the same gains, else by lag.
 
-Both begin with ∂L/∂H of the top layer and go down, layer by layer; both end in the same products over all T·n rows.
+Both begin with ∂L/∂H of the top layer and go down, layer by layer. Both end in the same products over all T·n rows,
+which give the gradients.
 """
 
 from __future__ import annotations
@@ -19,9 +20,16 @@ from charrnn.network.truncation import WHOLE
 State = list[Array]
 
 
-def error(scratch: Buffers, i: int, T: int, n: int, h: int) -> Steps:
-    """The buffer for ∂L/∂H (T, n, h) of layer i. Its own dZ may be written over it, so the layer below has another."""
-    return scratch.kept(("dH", i, T, n, h), lambda: scratch.steps(f"dH{i % 2}", T, n, h))
+def error(cell: Cell, scratch: Buffers, i: int, T: int, n: int, h: int) -> Steps:
+    """The buffer for ∂L/∂H (T, n, h) of layer i, the first state of dS.
+
+    The dZ of the same layer may be written over it, so the layer below has another.
+    """
+    return _dS(cell, scratch, i, T, n, h).plane(0)
+
+
+def _dS(cell: Cell, scratch: Buffers, i: int, T: int, n: int, h: int) -> Steps:
+    return scratch.kept(("dS", i, T, n, h), lambda: scratch.planes(f"dS{i % 2}", cell.states, T, n, h))
 
 
 def in_one_pass(
@@ -36,26 +44,28 @@ def in_one_pass(
     add: bool,
     hand_back: bool,
 ) -> State:
-    """Through one segment, from the top layer down; returns ∂L/∂S_0 of each layer if it is to `hand_back`.
+    """Goes back through one segment, from the top layer down. Returns ∂L/∂S_0 of each layer, if `hand_back`.
 
-    dH (T, n, h_L) is ∂L/∂H of the top layer, `crossings` the gains of the steps, `dS_T` (n, states·h_l) what the
-    segment after this one hands back. The gradient is added to what is there if `add`.
+    dH (T, n, h_L) is ∂L/∂H of the top layer, `crossings` holds the gains of the steps, and `dS_T` is what the later
+    segment has handed back. With `add`, the gradient is added to the one that is there.
     """
     hidden = parameters.architecture.hidden
     T, n = tape.ids.shape
     handed: State = []
     for i in reversed(range(len(hidden))):
         W, of_layer = parameters.layer(i + 1), tape.layers[i]
-        errors = _errors(cell, dH, i, scratch)
+        errors = _errors(cell, i, T, n, hidden[i], scratch)
+        if cell.states > 1:
+            errors.dS.array[1:] = 0
         if dS_T is not None:
-            errors.dS.array[-1] += dS_T[i]
+            errors.dS.array[..., -1, :, :] += dS_T[i]
         cell.slopes(W, of_layer.Z.array, of_layer.R.array, of_layer.before, of_layer.after, errors.K.array)
         layers.backward(cell, W, errors, crossings, scratch)
         if hand_back:
-            handed.insert(0, layers.handed_back(cell, W, errors.dR.array[0], errors.direct.array[0]))
+            handed.insert(0, layers.handed_back(cell, W, errors))
         add_gradient(cell, parameters, tape, i, errors, gradient, scratch, add)
         if i > 0:
-            dH = error(scratch, i - 1, T, n, hidden[i - 1])
+            dH = error(cell, scratch, i - 1, T, n, hidden[i - 1])
             errors.dZ.rows.dot(W["W_x"].T, dH.rows)
             through_dropout(dH, tape.masks[i - 1])
     return handed
@@ -71,7 +81,7 @@ def by_lag(
     gradient: Parameters,
     scratch: Buffers,
 ) -> tuple[State, Array]:
-    """Every loss's own last `lags` steps: errors carried by lag k, all steps t at once.
+    """Carries errors back lag by lag, for all steps t at once; an error stops after `lags` steps.
 
     E_k⁽ˡ⁾[t] = dZ_k⁽ˡ⁺¹⁾[t] W_xᵀ + gains[t+1] (dR_{k-1}⁽ˡ⁾[t+1] W_hhᵀ and what the cell carries); dZ_k = pull(E_k), and
     dZ = Σ_k dZ_k. Returns ∂L/∂S_0 of each layer, and the norms ‖dZ_k⁽ˡ⁾‖ (lags, L): how much of the error is left k
@@ -94,7 +104,7 @@ def by_lag(
             else:
                 _handed_to_the_step_before(cell, W["W_hh"], E, crossings, scratch)
             if k == 0 or i < len(hidden) - 1:
-                E_k[:, :, : hidden[i]] += dH.array
+                E.dS.plane(0).array[...] += dH.array
             cell.pull(W, E_k, E.K.array, E.dZ.array, E.dR.array, E.direct.array)
             norms[k, i] = np.linalg.norm(E.dZ.array)
             pairs = [(sums.dS, E.dS), (sums.dZ, E.dZ), (sums.direct, E.direct)]
@@ -104,13 +114,13 @@ def by_lag(
                 else:
                     np.add(whole.array, part.array, out=whole.array)
             if i > 0:
-                dH = error(scratch, i - 1, T, n, hidden[i - 1])
+                dH = error(cell, scratch, i - 1, T, n, hidden[i - 1])
                 E.dZ.rows.dot(W["W_x"].T, dH.rows)
                 through_dropout(dH, tape.masks[i - 1])
     handed = []
     for i, sums in enumerate(total):
         W = parameters.layer(i + 1)
-        handed.append(layers.handed_back(cell, W, sums.dR.array[0], sums.direct.array[0]))
+        handed.append(layers.handed_back(cell, W, sums))
         add_gradient(cell, parameters, tape, i, sums, gradient, scratch, add=False)
     return handed, norms
 
@@ -119,54 +129,44 @@ def _handed_to_the_step_before(
     cell: Cell, W_hh: Array, E: Errors, crossings: list[float | Array], scratch: Buffers
 ) -> None:
     """dS[t], from what step t+1 hands back: at H dR[t+1] W_hhᵀ, and `direct` at the states that the cell carries."""
-    (T, n, _), h = E.dS.array.shape, len(W_hh)
-    back = scratch.kept(("back", T, n, h), lambda: scratch.steps("back of all", T, n, h))
+    T, n, h = E.dS.array.shape[-3:]
+    back = scratch.kept(("back", T, n, h), lambda: scratch.planes("back of all", 1, T, n, h))
     E.dR.rows.dot(W_hh.T, back.rows)
     for t, gain in enumerate(crossings):
         if gain is not WHOLE:
             back.array[t] *= gain
-            E.direct.array[t] *= gain
+            E.direct.array[..., t, :, :] *= gain
     E.dS.array.fill(0)
-    E.dS.array[:-1, :, :h] = back.array[1:]
+    E.dS.plane(0).array[:-1] = back.array[1:]
     if cell.carries:
-        first, last = (h * k for k in cell.carries)
-        E.dS.array[:-1, :, first:last] += E.direct.array[1:]
+        dS = E.dS.array.reshape(cell.states, T, n, h)
+        dS[slice(*cell.carries), :-1] += E.direct.array[..., 1:, :, :]
 
 
-def _errors(cell: Cell, dH: Steps, i: int, scratch: Buffers) -> Errors:
-    """The arrays of the errors of layer i, with dH (T, n, h) in the first columns of dS, and zeros in the others.
-
-    The layers share them, but for dH; dS is dH itself, unless the cell has more states than H.
-    """
-    T, n, h = dH.array.shape
+def _errors(cell: Cell, i: int, T: int, n: int, h: int, scratch: Buffers) -> Errors:
+    """The arrays of the errors of layer i; dS holds what arrives at H. The layers share all of them but dS."""
 
     def make() -> Errors:
-        dS = dH if cell.states == 1 else scratch.steps("dS", T, n, cell.states * h)
-        dZ = dS if cell.in_place else scratch.steps("dZ", T, n, cell.gates * h)
-        dR = dZ if cell.one_error else scratch.steps("dR", T, n, cell.gates * h)
-        K = scratch.steps("K", T, n, cell.slopes_per_unit * h)
-        return Errors(dS, K, dZ, dR, scratch.steps("direct", T, n, _carried(cell) * h), h, cell.carries)
+        dS = _dS(cell, scratch, i, T, n, h)
+        dZ = dS if cell.in_place else scratch.rows("dZ", cell.gates, T, n, h)
+        dR = dZ if cell.one_error else scratch.rows("dR", cell.gates, T, n, h)
+        K = scratch.planes("K", cell.slopes_per_unit, T, n, h)
+        return Errors(dS, K, dZ, dR, scratch.planes("direct", _carried(cell), T, n, h), cell.carries)
 
-    errors = scratch.kept(("errors", i, T, n), make)
-    if cell.states > 1:
-        errors.dS.array[:, :, :h] = dH.array
-        errors.dS.array[:, :, h:] = 0
-    return errors
+    return scratch.kept(("errors", i, T, n, h), make)
 
 
 def _errors_of_lag(cell: Cell, i: int, T: int, n: int, h: int, scratch: Buffers, name: str = "") -> Errors:
     """The arrays of the errors of layer i, its own, for one lag or for a sum over lags."""
 
-    def steps(what: str, per_unit: int) -> Steps:
-        return scratch.steps(f"{name}{what}{i}", T, n, per_unit * h)
-
     def make() -> Errors:
-        dZ = steps("dZ", cell.gates)
-        dR = dZ if cell.one_error else steps("dR", cell.gates)
-        K = scratch.steps(f"K{i}", T, n, cell.slopes_per_unit * h)
-        return Errors(steps("dS", cell.states), K, dZ, dR, steps("direct", _carried(cell)), h, cell.carries)
+        dZ = scratch.rows(f"{name}dZ{i}", cell.gates, T, n, h)
+        dR = dZ if cell.one_error else scratch.rows(f"{name}dR{i}", cell.gates, T, n, h)
+        dS = scratch.planes(f"{name}E{i}", cell.states, T, n, h)
+        K = scratch.planes(f"K{i}", cell.slopes_per_unit, T, n, h)
+        return Errors(dS, K, dZ, dR, scratch.planes(f"{name}direct{i}", _carried(cell), T, n, h), cell.carries)
 
-    return scratch.kept(("errors of lag", name, i, T, n), make)
+    return scratch.kept(("errors of lag", name, i, T, n, h), make)
 
 
 def _carried(cell: Cell) -> int:
@@ -190,7 +190,7 @@ def add_gradient(
     """
     T, n = tape.ids.shape
     dW = gradient.layer(i + 1)
-    d, h = len(dW["W_x"]), len(dW["W_hh"])
+    d = len(dW["W_x"])
     dZ = errors.dZ.rows
     if i > 0:
         add_product(handed_up(tape, i - 1, h=d, scratch=scratch), dZ, dW["W_x"], add, scratch)
@@ -202,7 +202,7 @@ def add_gradient(
         if not add:
             dW["W_x"].fill(0)
         one_hot.add_transpose_times(tape.ids.ravel(), dZ, dW["W_x"], scratch.block("by id", *dZ.shape))
-    add_product(tape.layers[i].S.rows[:-n, :h], errors.dR.rows, dW["W_hh"], add, scratch)
+    add_product(tape.layers[i].H_before, errors.dR.rows, dW["W_hh"], add, scratch)
     dW["b"][...] += scratch.ones(T * n).dot(dZ)
     cell.own_gradients(parameters.layer(i + 1), errors.dS.array, errors.K.array, errors.dZ.array, errors.dR.array, dW)
 

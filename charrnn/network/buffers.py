@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 Made = TypeVar("Made")
 
 LINE = 64  # bytes of a cache line, and of an AVX-512 register
-KEPT = 64  # things kept: a long sequence has many segments, and random truncation another length at every update
+KEPT = 64  # objects that are kept at most; a long sequence has many segments, and random truncation many lengths
 
 
 def aligned(size: int, dtype: npt.DTypeLike) -> Array:
@@ -26,26 +26,47 @@ def aligned(size: int, dtype: npt.DTypeLike) -> Array:
 
 
 class Steps:
-    """An array (T, n, width), C-ordered: as it is, as its rows, and taken apart into its steps."""
+    """All steps of what a cell works on, k numbers for each unit: `array` is (k, T, n, h), or (T, n, h) for k = 1.
 
-    def __init__(self, array: Array) -> None:
+    Where large products read or write it, `matrix` is the same memory as (T, n, k·h).
+    """
+
+    def __init__(self, array: Array, matrix: Array | None = None) -> None:
         self.array = array
-
-    @cached_property
-    def rows(self) -> Array:
-        """All steps under each other, (T·n, width)."""
-        return self.array.reshape(-1, self.array.shape[2])
+        self.matrix = array if matrix is None and array.ndim == 3 else matrix
 
     @cached_property
     def each(self) -> list[Array]:
-        """A view of every step: (n, width), or (width,) for n = 1, since NumPy takes less time for vectors."""
-        return list(self.array[:, 0] if self.array.shape[1] == 1 else self.array)
+        """A view of every step: (k, n, h), or (n, h) for k = 1; without n where it is 1, since NumPy takes less time
+        for vectors."""
+        return [_without_one(self.array[..., t, :, :]) for t in range(self.array.shape[-3])]
 
-    def columns(self, start: int, stop: int) -> list[Array]:
-        """A view of some columns of every step."""
-        if (start, stop) == (0, self.array.shape[2]):
-            return self.each
-        return [step[..., start:stop] for step in self.each]
+    @cached_property
+    def rows(self) -> Array:
+        """All steps under each other, (T·n, k·h)."""
+        assert self.matrix is not None
+        return self.matrix.reshape(-1, self.matrix.shape[2])
+
+    @cached_property
+    def rows_of_each(self) -> list[Array]:
+        """A view of every step as a matrix (n, k·h); or (k·h,) for n = 1."""
+        assert self.matrix is not None
+        return self.each if self.matrix is self.array else [_without_one(step) for step in self.matrix]
+
+    def plane(self, index: int) -> Steps:
+        """One of the k numbers, as (T, n, h)."""
+        if self.array.ndim == 3:
+            return self
+        return self.planes[index]
+
+    @cached_property
+    def planes(self) -> list[Steps]:
+        """Each of the k numbers."""
+        return list(map(Steps, self.array))
+
+
+def _without_one(step: Array) -> Array:
+    return step[..., 0, :] if step.shape[-2] == 1 else step
 
 
 class Buffers:
@@ -61,9 +82,20 @@ class Buffers:
         block: Array | None = self._kept.get((name, shape))
         return self._new(name, shape) if block is None else block
 
-    def steps(self, name: str, T: int, n: int, width: int) -> Steps:
-        """An array (T, n, width), with its steps."""
-        return Steps(self.block(name, T, n, width))
+    def planes(self, name: str, k: int, T: int, n: int, h: int) -> Steps:
+        """Steps that lie in memory as (k, T, n, h): what a cell computes with lies together."""
+        return Steps(self.block(name, T, n, h) if k == 1 else self.block(name, k, T, n, h))
+
+    def stepwise(self, name: str, k: int, T: int, n: int, h: int) -> Steps:
+        """Steps that lie in memory as (T, k, n, h): each step lies together."""
+        return self.planes(name, k, T, n, h) if k == 1 else Steps(self.block(name, T, k, n, h).swapaxes(0, 1))
+
+    def rows(self, name: str, k: int, T: int, n: int, h: int) -> Steps:
+        """Steps that lie in memory as (T, n, k·h), for large products."""
+        if k == 1:
+            return self.planes(name, k, T, n, h)
+        matrix = self.block(name, T, n, k * h)
+        return Steps(matrix.reshape(T, n, k, h).transpose(2, 0, 1, 3), matrix)
 
     def kept(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What `make` makes of this memory, made once: until the memory has to grow, or too much is kept."""

@@ -24,28 +24,30 @@ from charrnn.network.truncation import CUT, WHOLE
 class Errors:
     """The errors of all steps of a layer, and the derivatives K that carry them; T steps each."""
 
-    dS: Steps  # (T, n, states·h): at first what arrives from above, after the loop ∂L/∂S_t
-    K: Steps  # (T, n, slopes·h)
-    dZ: Steps  # (T, n, gates·h)
-    dR: Steps  # (T, n, gates·h); dZ itself if the cell has one error for both
-    direct: Steps  # (T, n, carried states·h), past W_hh to S_{t-1}; empty if the cell carries nothing
-    h: int
+    dS: Steps  # (states, T, n, h): at first what arrives from above, after the loop ∂L/∂S_t
+    K: Steps  # (slopes, T, n, h)
+    dZ: Steps  # (gates, T, n, h), in rows
+    dR: Steps  # (gates, T, n, h), in rows; dZ itself if the cell has one error for both
+    direct: Steps  # (carried states, T, n, h), past W_hh to S_{t-1}; empty if the cell carries nothing
     carries: tuple[int, int] | None  # as of the cell
 
     @cached_property
-    def back(self) -> list[tuple[Array, Array, Array, Array, Array, Array, Array]]:
-        """For t = T … 1: dS_t, K_t, dZ_t, dR_t, direct_t, and where what is handed back arrives: dH_{t-1}, and the
-        carried columns of dS_{t-1}. (For t = 1 these two are not used.)"""
-        dS, dH = self.dS.each, self.dS.columns(0, self.h)
-        carried = self.dS.columns(*(self.h * k for k in self.carries)) if self.carries else dH
-        before = [[steps[0], *steps[:-1]] for steps in (dH, carried)]
-        return list(zip(dS, self.K.each, self.dZ.each, self.dR.each, self.direct.each, *before, strict=True))[::-1]
+    def back(self) -> list[tuple[Array, ...]]:
+        """For t = T … 1: dS_t, K_t, dZ_t, dR_t, direct_t, dR_t as rows, and where what is handed back arrives:
+        dH_{t-1}, and the carried states of dS_{t-1}. (For t = 1 these two are not used.)"""
+        dH = self.dS.plane(0)
+        carried = dH if self.carries is None or self.dS is dH else Steps(self.dS.array[slice(*self.carries)])
+        if carried.array.ndim == 4 and len(carried.array) == 1:
+            carried = carried.plane(0)
+        before = [[steps[0], *steps[:-1]] for steps in (dH.each, carried.each)]
+        of_step = (self.dS.each, self.K.each, self.dZ.each, self.dR.each, self.direct.each, self.dR.rows_of_each)
+        return list(zip(*of_step, *before, strict=True))[::-1]
 
 
 def forward(cell: Cell, W: Weights, tape: LayerTape, buffers: Buffers) -> None:
     """S_t from Z_t = X_t W_x + b, R_t = H_{t-1} W_hh and S_{t-1}, for t = 1 … T."""
     step = cell.step
-    product = product_with(W["W_hh"], rows(tape.S.array.shape[1]), buffers)
+    product = product_with(W["W_hh"], rows(tape.S.array.shape[-2]), buffers, cell.gates)
     times_W = product.times
     for H_before, R_view, Z_t, R_t, before, after in tape.each(product):
         times_W(H_before, R_view)
@@ -59,15 +61,16 @@ def backward(cell: Cell, W: Weights, errors: Errors, gains: Sequence[float | Arr
     and `direct` at the states that the cell carries. A gain is a number, or a column (n, 1) for n sequences.
     """
     pull, carries = cell.pull, cell.carries is not None
-    back = buffers.block("back", *errors.back[0][5].shape)
-    product = product_with(W["W_hh"].T, rows(errors.dS.array.shape[1]), buffers)
-    times_W_T, back_view = product.times, product.view(back)
     *later, first = errors.back
-    for (dS_t, K_t, dZ_t, dR_t, direct, dH_before, carried_before), gain in zip(later, gains[:0:-1], strict=True):
+    back = buffers.block("back", *first[-2].shape)
+    product = product_with(W["W_hh"].T, rows(errors.dS.array.shape[-2]), buffers)
+    times_W_T, back_view = product.times, product.view(back)
+    steps = zip(later, gains[:0:-1], strict=True)
+    for (dS_t, K_t, dZ_t, dR_t, direct, dR_rows, dH_before, carried_before), gain in steps:
         pull(W, dS_t, K_t, dZ_t, dR_t, direct)
         if gain is CUT:
             continue
-        times_W_T(dR_t, back_view)
+        times_W_T(dR_rows, back_view)
         if gain is not WHOLE:
             multiply(back, gain, back)
         add(dH_before, back, dH_before)
@@ -83,13 +86,13 @@ def rows(n: int) -> int | None:
     return None if n == 1 else n
 
 
-def handed_back(cell: Cell, W: Weights, dR_1: Array, direct_1: Array) -> Array:
-    """What the first step hands to the state that came in, ∂L/∂S_0 (n, states·h): dR_1 W_hhᵀ and `direct`."""
-    W_hh = W["W_hh"]
-    h = len(W_hh)
-    dS_0 = np.zeros((len(dR_1), cell.states * h), dR_1.dtype)
-    dS_0[:, :h] = dR_1 @ W_hh.T
+def handed_back(cell: Cell, W: Weights, errors: Errors) -> Array:
+    """What the first step hands to the state that came in, ∂L/∂S_0: dR_1 W_hhᵀ at H, and `direct`."""
+    assert errors.dR.matrix is not None
+    dR_1 = errors.dR.matrix[0]
+    dH_0 = dR_1 @ W["W_hh"].T
+    dS_0 = np.zeros((cell.states, *dH_0.shape), dR_1.dtype)
+    dS_0[0] = dH_0
     if cell.carries:
-        first, last = (h * k for k in cell.carries)
-        dS_0[:, first:last] += direct_1
-    return dS_0
+        dS_0[slice(*cell.carries)] += errors.direct.array[..., 0, :, :]
+    return dS_0[0] if cell.states == 1 else dS_0

@@ -2,8 +2,7 @@
 
 BLAS packs both factors of a product before it multiplies, which with few rows takes as long as multiplying. OpenBLAS's
 kernels for AVX-512 leave it out where a product is small. So a larger W is laid out once, in panels of columns, and H
-is taken in groups of rows, so that each group times each panel is small: one call of np.matmul. Measured on one core
-(docs/benchmarks.md), 16 rows times 512 × 512: 110 GFLOP/s in one product, 235 in panels; the core's limit is 235.
+is taken in groups of rows, so that each group times each panel is small: one call of np.matmul (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ PANEL = 64  # columns: four AVX-512 registers of float32, as OpenBLAS's kernel t
 
 @dataclass(slots=True)
 class Product:
-    """`times(H, view(out))` writes H W into `out`, for one W (h, g), many H (n, h) and any `out` (n, g).
+    """`times(H, view(out))` writes H W into `out`, for one W (h, k·g), many H (n, h) and any `out` (k, n, g).
 
-    H and `out` may be vectors, (h,) and (g,). A view is made once for an `out` that is used again; `layout` tells apart
-    the ways of viewing. All holds until W is laid out anew in the same buffers.
+    `out` is (n, g) for k = 1, and has no n, like H, where there is one row alone. A view is made once for an `out` that
+    is used again; `layout` tells apart the ways of viewing. All holds until W is laid out anew in the same buffers.
     """
 
     times: Callable[[Array, Array], object]
@@ -32,25 +31,35 @@ class Product:
     layout: int | None
 
 
-def product_with(W: Array, n: int | None, buffers: Buffers) -> Product:
-    """The product with W (h, g) of matrices of n rows, or of vectors (n None)."""
+def product_with(W: Array, n: int | None, buffers: Buffers, k: int = 1) -> Product:
+    """The product with W (h, k·g) of matrices of n rows, or of vectors (n None), parted into k results."""
+    h, g = W.shape[0], W.shape[1] // k
     if n is None:
-        return Product(W.T.dot, _as_it_is, None)
-    h, g = W.shape
+        return Product(W.T.dot, lambda out: out.reshape(-1), None)
     rows = group_rows(n, h, g) if W.dtype == np.float32 and blas.multiplies_small_unpacked() else None
     if rows is None:
-        if not W.flags.c_contiguous:  # BLAS is slower on a transposed factor
-            contiguous = buffers.block("W", h, g)
-            np.copyto(contiguous, W)
-            W = contiguous
-        return Product(lambda H, out: H.dot(W, out), _as_it_is, None)
-    panels = buffers.block("W", g // PANEL, 1, h, PANEL)
-    np.copyto(panels, W.reshape(h, g // PANEL, 1, PANEL).transpose(1, 2, 0, 3))
+        return _whole(W, k, buffers)
+    panels = buffers.block("W", k, g // PANEL, 1, h, PANEL)
+    np.copyto(panels, W.reshape(h, k, g // PANEL, 1, PANEL).transpose(1, 2, 3, 0, 4))
 
     def view(out: Array) -> Array:
-        return out.reshape(n // rows, rows, g // PANEL, PANEL).transpose(2, 0, 1, 3)  # (panels, groups, rows, 64)
+        # (k, panels, groups, rows, 64)
+        return out.reshape(k, n // rows, rows, g // PANEL, PANEL).transpose(0, 3, 1, 2, 4)
 
     return Product(lambda H, out: np.matmul(H.reshape(-1, rows, h), panels, out), view, rows)
+
+
+def _whole(W: Array, k: int, buffers: Buffers) -> Product:
+    """Without panels: one product for each of the k parts."""
+    if k == 1 and W.flags.c_contiguous:
+        return Product(lambda H, out: H.dot(W, out), _as_it_is, None)
+    h, g = W.shape[0], W.shape[1] // k
+    parts = buffers.block("W", k, h, g)  # BLAS is slower on a transposed factor
+    np.copyto(parts, W.reshape(h, k, g).swapaxes(0, 1))
+    if k == 1:
+        whole = parts[0]
+        return Product(lambda H, out: H.dot(whole, out), _as_it_is, None)
+    return Product(lambda H, out: np.matmul(H, parts, out), _as_it_is, None)
 
 
 def _as_it_is(out: Array) -> Array:

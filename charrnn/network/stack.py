@@ -20,11 +20,11 @@ from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.tape import LayerTape, Tape, handed_up, through_dropout
 from charrnn.network.truncation import WHOLE, Window
 
-State = list[Array]  # S (n, states·h_l) of every layer
+State = list[Array]  # S of every layer: (states, n, h_l), or (n, h_l) for cells whose only state is H
 # Dropout's factors (T, n, h_l) for what a layer hands upwards, from the numbers of segment and layer, and T.
 Masks = Callable[[int, int, int], Array] | None
 
-VIEWS = 1000  # bytes, about, of Python's own objects for one layer's views of one step, forward and backward
+VIEWS = 1150  # bytes, about, of Python's own objects for one layer's views of one step, forward and backward
 
 
 def segment_length(T: int) -> int:
@@ -56,7 +56,7 @@ class Stack:
         return self._buffers.nbytes + (factors + between) * self.dtype.itemsize + views
 
     def begin(self, parameters: Parameters, n: int) -> State:
-        """The state that a text begins with, of every layer (n, states·h_l): zeros, unless the cell says otherwise."""
+        """The state that a text begins with, of every layer: zeros, unless the cell says otherwise."""
         return [self.cell.begin(parameters.layer(i + 1), n) for i in range(len(self.architecture.hidden))]
 
     def forward(
@@ -81,28 +81,40 @@ class Stack:
         for i in range(len(self.architecture.hidden)):
             W = parameters.layer(i + 1)
             of_layer = self._layer_tape(i, T, n, slot)
-            Z = of_layer.Z.rows
-            if i == 0:
-                one_hot.times_W(tape.ids.ravel(), W["W_x"], W["b"], out=Z)
-            else:
-                handed_up(tape, i - 1, self.architecture.hidden[i - 1], self._buffers).dot(W["W_x"], Z)
-                Z += W["b"]
-            of_layer.S.array[0] = state[i]
+            self._inputs(parameters, tape, i, of_layer.Z)
+            of_layer.came_in[...] = state[i]
             layers.forward(cell, W, of_layer, self._buffers)
             tape.layers.append(of_layer)
             tape.masks.append(masks(segment, i + 1, T) if masks else None)
         return tape
+
+    def _inputs(self, parameters: Parameters, tape: Tape, i: int, Z: Steps) -> None:
+        """Z_t = X_t W_x + b of layer i, for all steps at once, gate by gate."""
+        W, h = parameters.layer(i + 1), self.architecture.hidden[i]
+        if self.cell.gates == 1:
+            gates = [(Z, W["W_x"], W["b"])]
+        else:
+            columns = [slice(gate * h, (gate + 1) * h) for gate in range(self.cell.gates)]
+            gates = [(Z.plane(gate), W["W_x"][:, own], W["b"][own]) for gate, own in enumerate(columns)]
+        if i == 0:
+            ids = tape.ids.ravel()
+            for of_gate, W_x, b in gates:
+                one_hot.times_W(ids, W_x, b, out=of_gate.rows)
+        else:
+            X = handed_up(tape, i - 1, self.architecture.hidden[i - 1], self._buffers)
+            for of_gate, W_x, b in gates:
+                X.dot(W_x, of_gate.rows)
+                np.add(of_gate.rows, b, of_gate.rows)
 
     def _layer_tape(self, i: int, T: int, n: int, slot: int) -> LayerTape:
         """Layer i's part of the tape in `slot`. Z and R of a cell that does not keep them are shared by all layers."""
         cell, h, buffers = self.cell, self.architecture.hidden[i], self._buffers
 
         def make() -> LayerTape:
-            own = f"{slot}.{i}"
-            Z = buffers.steps(f"Z{own}" if "Z" in cell.keeps else "Z", T, n, cell.gates * h)
-            keeps_R = "R" in cell.keeps
-            R = buffers.steps(f"R{own}" if keeps_R else "R", T if keeps_R else 1, n, cell.gates * h)
-            return LayerTape(Z, R, buffers.steps(f"S{own}", T + 1, n, cell.states * h), h)
+            own, keeps_R = f"{slot}.{i}", "R" in cell.keeps
+            Z = buffers.planes(f"Z{own}" if "Z" in cell.keeps else "Z", cell.gates, T, n, h)
+            R = buffers.stepwise(f"R{own}" if keeps_R else "R", cell.gates, T if keeps_R else 1, n, h)
+            return LayerTape(Z, R, buffers.planes(f"S{own}", cell.states, T + 1, n, h))
 
         return buffers.kept(("tape", slot, i, T, n), make)
 
@@ -193,7 +205,8 @@ class Stack:
         """‖dZ_k‖ (lags, L) for the losses of the tape's last steps, those of `targets`: how far back they are felt."""
         gradient = Parameters(self.architecture, self.dtype)
         T = len(tape.ids)
-        dH, _ = self._output_error(parameters, tape, targets, T - len(targets), targets.size, gradient)
+        with np.errstate(divide="ignore"):  # the losses themselves do not matter here
+            dH, _ = self._output_error(parameters, tape, targets, T - len(targets), targets.size, gradient)
         _, norms = backward.by_lag(self.cell, parameters, tape, dH, [WHOLE] * T, lags, gradient, self._buffers)
         return norms
 
@@ -203,7 +216,7 @@ class Stack:
         """∂L/∂H of the top layer (T·n, h_L), zero for steps before `first`, and the sum of the losses."""
         T, n = tape.ids.shape
         top = len(self.architecture.hidden) - 1
-        dH = backward.error(self._buffers, top, T, n, self.architecture.hidden[top])
+        dH = backward.error(self.cell, self._buffers, top, T, n, self.architecture.hidden[top])
         skipped = min(first, T) * n
         dH.rows[:skipped] = 0
         loss = 0.0

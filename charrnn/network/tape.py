@@ -17,27 +17,41 @@ StepViews = tuple[Array, Array, Array, Array, Array, Array]
 class LayerTape:
     """One layer's part."""
 
-    Z: Steps  # (T, n, gates·h), as the cell's step left it; for cells that do not keep it, whatever came later
-    R: Steps  # (T, n, gates·h) likewise; a single step for cells that do not keep it
-    S: Steps  # (T+1, n, states·h): S[0] came in, S[:-1] are the S_{t-1}, S[1:] the S_t
-    h: int
+    Z: Steps  # (gates, T, n, h), as the cell's step left it; for cells that do not keep it, whatever came later
+    R: Steps  # (gates, T, n, h) likewise; a single step for cells that do not keep it
+    S: Steps  # (states, T+1, n, h): the first step came in, all but the last are the S_{t-1}, all but the first the S_t
     _steps: dict[int | None, list[StepViews]] = field(default_factory=dict)  # by the layout of the product
+
+    @cached_property
+    def came_in(self) -> Array:
+        """S_0."""
+        return self.S.array[..., 0, :, :]
+
+    @cached_property
+    def H_before(self) -> Array:
+        """H_{t-1} of all steps, as rows (T·n, h)."""
+        return self.S.plane(0).rows[: -self.S.array.shape[-2]]
+
+    @cached_property
+    def H_after(self) -> Array:
+        """H_t of all steps, as rows (T·n, h)."""
+        return self.S.plane(0).rows[self.S.array.shape[-2] :]
 
     @cached_property
     def before(self) -> Array:
         """S_{t-1} of all steps."""
-        return self.S.array[:-1]
+        return self.S.array[..., :-1, :, :]
 
     @cached_property
     def after(self) -> Array:
         """S_t of all steps."""
-        return self.S.array[1:]
+        return self.S.array[..., 1:, :, :]
 
     def each(self, product: Product) -> list[StepViews]:
         """H_{t-1}, R_t as the product with W_hh writes into it, Z_t, R_t, S_{t-1} and S_t of every step."""
         steps = self._steps.get(product.layout)
         if steps is None:
-            Z, R, S, H = self.Z.each, self.R.each, self.S.each, self.S.columns(0, self.h)
+            Z, R, S, H = self.Z.each, self.R.each, self.S.each, self.S.plane(0).each
             views, each = list(map(product.view, R)), len(Z) // len(R)
             steps = list(zip(H, views * each, Z, R * each, S, S[1:], strict=False))
             self._steps[product.layout] = steps
@@ -46,7 +60,7 @@ class LayerTape:
     def drop_views(self) -> None:
         """Lets the views of single steps go; they are made again when they are asked for."""
         self._steps.clear()
-        for holder in (self.Z, self.R, self.S):
+        for holder in (self.Z, self.R, self.S, self.S.plane(0)):
             vars(holder).pop("each", None)
 
 
@@ -60,7 +74,7 @@ class Tape:
 
     def state(self, step: int) -> list[Array]:
         """The state after `step` steps, copied; 0 is the one that came in."""
-        return [np.array(tape.S.array[step], order="C") for tape in self.layers]
+        return [np.array(tape.S.array[..., step, :, :], order="C") for tape in self.layers]
 
     def drop_views(self) -> None:
         """Lets the views of single steps go: those of all segments of a long sequence can take as much memory as a
@@ -72,11 +86,11 @@ class Tape:
 def handed_up(tape: Tape, i: int, h: int, scratch: Buffers) -> Array:
     """What the layer above layer i reads, all steps as rows: H (T·n, h), through its dropout."""
     mask = tape.masks[i]
-    T, n = tape.ids.shape
     if mask is None:
-        return tape.layers[i].S.rows[n:, :h]
-    H = scratch.steps("H masked", T, n, h)
-    np.multiply(tape.layers[i].after[:, :, :h], mask, out=H.array)
+        return tape.layers[i].H_after
+    T, n = tape.ids.shape
+    H = scratch.planes("H masked", 1, T, n, h)
+    np.multiply(tape.layers[i].S.plane(0).array[1:], mask, out=H.array)
     return H.rows
 
 

@@ -81,7 +81,16 @@ class Truncation:
     def window(self, position: int, remaining: int, seed: Sequence[int] = ()) -> Window:
         """The window at `position` of a stream with `remaining` steps from there on; `seed` is for random ones."""
         T, context = min(self.seq_length, remaining), self.context(position)
-        return Window(self.gains(np.arange(position - context, position + T)), context, T, self.lags)
+        if not 0 <= context <= position:
+            raise ValueError(f"{type(self).__name__}.context gave {context} steps before step {position}")
+        gains = self.gains(np.arange(position - context, position + T))
+        if len(gains) != context + T:
+            raise ValueError(f"{type(self).__name__}.gains gave {len(gains)} gains for {context + T} steps")
+        return Window(gains, context, T, self.lags)
+
+    def draw(self, T: int, seed: int = 0) -> Window:
+        """A window of exactly T steps from the beginning, whose losses are divided by T."""
+        return self.window(0, T, (seed,))
 
 
 class Full(Truncation):
@@ -141,6 +150,14 @@ class Random(_WithTau):
         gradient's direction."""
         gains = np.array([CUT, *self._gains(remaining, np.random.default_rng(seed))])
         return Window(gains, 0, self.seq_length + self.tau - 1)
+
+    def draw(self, T: int, seed: int = 0) -> Window:
+        """T steps with random cuts, which need not end at a cut since no step follows."""
+        rng, cuts, since = np.random.default_rng(seed), [], 1
+        for _ in range(T - 1):
+            cuts.append(rng.random() < self.cut_probability(since))
+            since = 1 if cuts[-1] else since + 1
+        return Window(self.pattern(np.array(cuts, bool))[0], 0, T)
 
     def cut_probability(self, steps_since_cut: int) -> float:
         """c_t, for `steps_since_cut` counted from 1: the mean length of a segment is exactly τ."""

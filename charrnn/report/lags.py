@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from rich.table import Table
 
 from charrnn.verify.inspection import SEEN, LayerReport
+
+
+def table(reports: Sequence[LayerReport], lags: int) -> Table:
+    """A row for each layer."""
+    made = Table(caption=f"memory: the lag at which the gradient falls below 1 % of that at lag 0, of {lags}")
+    for head in ("layer", "units", "spectral radius", "largest singular value", "saturated", "memory"):
+        made.add_column(head, justify="right")
+    for report in reports:
+        made.add_row(
+            str(report.layer),
+            str(report.units),
+            f"{report.spectral_radius:.3f}",
+            f"{report.largest_singular_value:.3f}",
+            f"{report.saturated:.1%}",
+            "more" if report.memory is None else str(report.memory),
+        )
+    return made
+
 
 # One scale for every picture, so that networks can be compared by eye: 10⁻⁴ … 10⁴, 1 in the middle.
 DECADES = 4

@@ -26,7 +26,7 @@ class Streams:
         if pairs < 1:
             raise CorpusError(
                 f"the text for training has {len(ids)} character{'s' if len(ids) != 1 else ''}, and 2 are the least; "
-                "name a longer text, or lower --val-frac and --test-frac"
+                "name a longer text, or lower val_frac and test_frac"
             )
         self.seq_length = min(seq_length, pairs)
         self.batch_size = min(batch_size, pairs // self.seq_length)
@@ -36,7 +36,7 @@ class Streams:
         self.steps_per_epoch = pairs // (self.batch_size * self.seq_length)
         self.length = self.steps_per_epoch * self.seq_length
         self.dropped = pairs - self.batch_size * self.length
-        self._ids = ids
+        self.ids = ids
         self._release, self._read = release, 0
 
     def read(self, epoch: int, start: int, stop: int) -> tuple[Ids, Ids]:
@@ -44,7 +44,7 @@ class Streams:
         offset = self.dropped if epoch % 2 else 0
         size = self.batch_size * self.length
         inputs, targets = (
-            self._ids[first : first + size].reshape(self.batch_size, self.length)[:, start:stop].T.astype(np.intp)
+            self.ids[first : first + size].reshape(self.batch_size, self.length)[:, start:stop].T.astype(np.intp)
             for first in (offset, offset + 1)
         )
         self._read += inputs.size

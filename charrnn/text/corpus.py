@@ -110,7 +110,7 @@ class _Sources:
             "".encode(encoding)  # refuses what `codecs.lookup` finds but is no encoding of text, as rot13
             name = codecs.lookup(encoding).name
         except (LookupError, ValueError):
-            raise ConfigError(f"--encoding {encoding}: no such encoding; try utf-8, latin-1 or utf-16") from None
+            raise ConfigError(f"encoding {encoding}: no such encoding; try utf-8, latin-1 or utf-16") from None
         self._codec = "utf-8-sig" if name == "utf-8" else name
         self._spooled: dict[str, IO[bytes]] = {}
         self.bytes = 0
@@ -179,7 +179,7 @@ class _Sources:
                     offset = position - pending + start
                     byte = f"byte 0x{whole[start]:02x} at offset" if start < len(whole) else "offset"
                     raise CorpusError(
-                        f"{name}: {byte} {offset} is not {self.encoding}; name the file's own encoding with --encoding"
+                        f"{name}: {byte} {offset} is not {self.encoding}; give the encoding that the file has"
                     ) from error
                 pending = len(decoder.getstate()[0])
                 if text:

@@ -17,7 +17,7 @@ UNKNOWN = ("error", "skip", "replace")
 def check_unknown(unknown: str) -> None:
     """ConfigError unless `unknown` is one of UNKNOWN."""
     if unknown not in UNKNOWN:
-        raise ConfigError(f"--unknown {unknown}: must be error, skip or replace")
+        raise ConfigError(f"unknown {unknown}: must be error, skip or replace")
 
 
 def code_points(text: str) -> Ids:
@@ -82,5 +82,5 @@ def _unknown(text: str, points: Ids, first: int, source: str, line: int) -> Corp
     column = first - (text.rfind("\n", 0, first) + 1) + 1
     line += text.count("\n", 0, first)
     return CorpusError(
-        f"{source}, line {line}, column {column}: the model does not know {listed}{more}; add --unknown skip or replace"
+        f"{source}, line {line}, column {column}: the model does not know {listed}{more}; unknown takes skip or replace"
     )

@@ -45,7 +45,7 @@ class Trainer:
     """
 
     def __init__(self, config: Settings, symbols: int, streams: Streams, workers: int = 1) -> None:
-        self.config = config
+        self.config = config = config.fitted(streams.steps_per_epoch)
         self.streams = streams
         self.architecture = Architecture(symbols, config.hidden, config.activation, config.cell)
         self.truncation = truncation(
@@ -93,7 +93,7 @@ class Trainer:
         """Of the next update."""
         config = self.config
         progress = Progress(self.step, self.progress(), self.plateaus, config.decay, config.decay_every)
-        return config.learning_rate * learning_rate_factor(config.schedule, progress, config.warmup_steps)
+        return config.learning_rate * learning_rate_factor(config.schedule, progress, config.warmup_steps or 0)
 
     def steps(self) -> Iterator[Step]:
         """Updates until a limit of the run is reached.
@@ -176,11 +176,11 @@ class Trainer:
         step, epoch = fields.whole(numbers, "step"), fields.whole(numbers, "epoch")
         position, plateaus = fields.whole(numbers, "position", 0, length - 1), fields.whole(numbers, "plateaus")
         seconds = fields.number(numbers, "seconds", 0.0)
-        states, hidden = self.architecture.made_cell.states, self.architecture.hidden
+        cell, hidden = self.architecture.made_cell, self.architecture.hidden
         expected = {f"optimizer_{name}": slot.shape for name, slot in self.updater.slots.items()}
         # Where no step of the text has been left behind, there is no state: the text begins.
         if position > self.truncation.context(position):
-            expected |= {f"H{i}": (n, states * h) for i, h in enumerate(hidden, start=1)}
+            expected |= {f"H{i}": cell.state_shape(n, h) for i, h in enumerate(hidden, start=1)}
         if set(arrays) != set(expected):
             raise ValueError(f"{', '.join(sorted(set(arrays) ^ set(expected)))} missing or unknown")
         for name, shape in expected.items():

@@ -119,6 +119,11 @@ class Updater:
         self.slots: dict[str, Array] = {slot: aligned(size, dtype) for slot in optimizer.slots}
         self._optimizer = optimizer
         self._delta: Array = aligned(min(size, BLOCK), dtype)
+        parts = [slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK)]
+        self._blocks = [
+            (part, {name: slot[part] for name, slot in self.slots.items()}, self._delta[: part.stop - part.start])
+            for part in parts
+        ]
 
     @property
     def nbytes(self) -> int:
@@ -127,13 +132,10 @@ class Updater:
 
     def update(self, weights: Array, g: Array, rate: float, t: int) -> None:
         """θ ← θ − Δ, in place; t counts from 1."""
-        for start in range(0, len(weights), BLOCK):
-            part = slice(start, start + BLOCK)
+        for part, slots, delta in self._blocks:
             theta = weights[part]
-            delta = self._delta[: len(theta)]
-            slots = {name: slot[part] for name, slot in self.slots.items()}
             self._optimizer.delta(g[part], slots, delta, rate, t)
-            theta -= delta
+            np.subtract(theta, delta, theta)
 
 
 def clip(g: Array, limit: float, mode: str) -> float:

@@ -12,7 +12,6 @@ import numpy as np
 
 from charrnn import blas
 from charrnn.errors import ConfigError, CorpusError, DivergedError, StorageError
-from charrnn.network.buffers import Array
 from charrnn.network.parameters import Parameters
 from charrnn.storage import LAST
 from charrnn.storage import checkpoint as checkpoints
@@ -22,6 +21,7 @@ from charrnn.text.corpus import EncodedCorpus, can_be_read_again, checksum, enco
 from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.cores import choose_workers
 from charrnn.training.loop import Step, Trainer
+from charrnn.training.parts import parts_of
 from charrnn.training.run import IDS, Run, Source, default_directory
 from charrnn.training.runs import load
 from charrnn.training.session import Evaluation, Session
@@ -79,9 +79,10 @@ def create(
         names = tuple(str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in sources)
         source = Source(names, corpus.sha256, corpus.characters, unknown)
         with interrupts_held():  # what was there goes; what can be resumed must take its place
-            run.create(config, source, {**blas.describe(), "workers": workers}, ids)
+            run.create(_kept(config, prepared), source, {**blas.describe(), "workers": workers}, ids)
             prepared.session.save(LAST)
     except BaseException:
+        run.unlock()
         ids.unlink(missing_ok=True)
         if not existed:
             with contextlib.suppress(OSError):  # there is something in it, or it was never made
@@ -122,12 +123,18 @@ def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
     if reached:
         prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
     else:
-        run.write_config(config)
+        run.write_config(_kept(config, prepared))
     now, then = blas.describe(), manifest.blas
     changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
     if changed:
         prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
     return prepared
+
+
+def _kept(config: Settings, prepared: Prepared) -> Settings:
+    """The settings that a run keeps: the warm-up that was chosen, since it goes on. What else was left out is chosen
+    anew when the run is resumed, perhaps to another length."""
+    return config.replace(warmup_steps=prepared.session.trainer.config.warmup_steps)
 
 
 def _like(config: Settings, parameters: Parameters) -> Settings:
@@ -144,26 +151,10 @@ def _like(config: Settings, parameters: Parameters) -> Settings:
 def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int) -> Prepared:
     """Splits the text, cuts it into streams and makes the network."""
     symbols = corpus.symbols
-    total = len(corpus.ids)
     tokenizer = Tokenizer(symbols)
-
-    def other(path: str | None, frac: float) -> tuple[Array | None, int]:
-        if path is None:
-            return None, int(total * frac)
-        ids = encode_corpus([path], config.encoding, None, symbols, unknown).ids
-        if len(ids) < 2:
-            held = "one character" if len(ids) else "no character"
-            raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
-        return ids, 0
-
-    validation, val_count = other(config.val_file, config.val_frac)
-    test, test_count = other(config.test_file, config.test_frac)
-    stop = total - val_count - test_count
-    if validation is None:
-        validation = corpus.ids[stop : stop + val_count]
-    if test is None:
-        test = corpus.ids[total - test_count :]
-    streams = Streams(corpus.ids[:stop], config.batch_size, config.seq_length, corpus.release)
+    parts = parts_of(corpus, config, unknown)
+    validation, test = parts.validation, parts.test
+    streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
     trainer = Trainer(config, tokenizer.size, streams, workers)
     session = Session(
         trainer,
@@ -173,8 +164,13 @@ def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, w
         test=np.asarray(test) if len(test) > 1 else None,
     )
     notices = [streams.notice] if streams.notice else []
+    if config.patience is None and trainer.config.patience is not None:
+        notices.append(
+            f"so long a run reads the text many times: it stops after {trainer.config.patience} evaluations, "
+            f"{trainer.config.eval_every} updates apart, that bring no better validation (patience)"
+        )
     if len(validation) > VALIDATION_CHARACTERS:
         notices.append(f"of the validation text the first {VALIDATION_CHARACTERS:,} characters are scored")
-    if val_count and len(validation) < 2:
+    if config.val_file is None and config.val_frac and len(validation) < 2:
         notices.append("the text is too short for validation: the training loss decides which checkpoint is best")
     return Prepared(session, corpus, notices)

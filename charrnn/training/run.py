@@ -79,6 +79,10 @@ class Run:
         """The checkpoint that training goes on from."""
         return self.directory / LAST
 
+    def exists(self) -> bool:
+        """Whether the directory holds a run."""
+        return (self.directory / MANIFEST).is_file()
+
     def check_free(self, force: bool) -> None:
         """ConfigError if there is something in the way that `force` does not allow to go."""
         if self.directory.exists() and not self.directory.is_dir():

@@ -30,8 +30,9 @@ class Summary:
     """What a run directory holds.
 
     state: training, finished, stopped, diverged, untrained or damaged; `problem` says what is damaged. parameters: how
-    many weights. validation: lowest loss so far in nats per character, if there was any. written: time of its newest
-    checkpoint, in seconds since 1970. What a damaged run does not tell is None.
+    many weights. scored: whether it has a best checkpoint, which comes with the first evaluation. validation: lowest
+    loss so far in nats per character, if there was any. written: time of its newest checkpoint, in seconds since 1970.
+    What a damaged run does not tell is None.
     """
 
     path: Path
@@ -42,12 +43,13 @@ class Summary:
     parameters: int | None = None
     steps: int | None = None
     validation: float | None = None
+    scored: bool = False
     problem: str | None = None
 
     @property
     def good(self) -> bool:
         """Whether its network is worth to be used without being asked for by name."""
-        return self.state not in ("damaged", "diverged", "untrained") and self.steps != 0
+        return self.state not in ("damaged", "diverged", "untrained") and self.scored
 
 
 def located(what: PathLike, runs: Path = RUNS) -> Path | None:
@@ -119,15 +121,18 @@ def summary(directory: Path) -> Summary:
     numbers: dict[str, Any] = progress if isinstance(progress, dict) else {}
     validation = [row["validation"] for row in rows if _is_number(row.get("validation"))]
     steps = numbers.get("step")
+    scored = run.best.exists()
+    state = _state(newest.settings, {**newest.progress, **numbers}, rows, scored)
     return Summary(
         directory,
-        "training" if busy else _state(newest.settings, {**newest.progress, **numbers}, rows),
+        "training" if busy else state,
         written,
         newest.cell,
         newest.hidden,
         sum(array.size for array in newest.weights.values()),
         steps if isinstance(steps, int) else None,
         min(validation, default=None),
+        scored,
     )
 
 
@@ -146,10 +151,10 @@ def open_run(what: PathLike) -> Run:
     return Run(located(what) or Path(what))
 
 
-def _state(settings: Mapping[str, Any], progress: Mapping[str, Any], rows: list[dict[str, Any]]) -> str:
+def _state(settings: Mapping[str, Any], progress: Mapping[str, Any], rows: list[dict[str, Any]], scored: bool) -> str:
     if any(row.get("diverged") for row in rows):
         return "diverged"
-    if progress.get("step") == 0:
+    if not scored or progress.get("step") == 0:
         return "untrained"
     limits = ("epochs", "max_minutes", "max_steps", "patience")
     given = {name: settings[name] for name in limits if _is_number(settings.get(name))}

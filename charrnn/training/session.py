@@ -6,25 +6,26 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from charrnn.errors import CheckpointError, DivergedError, WorkerError
 from charrnn.inference.scoring import Score, evaluate
+from charrnn.inference.yardsticks import Yardsticks, yardsticks
 from charrnn.model import Model, load, of_checkpoint
 from charrnn.network.buffers import Array
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.checkpoint import Checkpoint
 from charrnn.training.loop import Step, Trainer
+from charrnn.training.result import Result
 from charrnn.training.run import Run
 
 LOG_EVERY = 50  # updates between rows of the metrics
 SAVE_SECONDS = 60.0
 EXACT = 200_000  # up to so many characters the final score is exact, as one stream
 STREAMS = 128
+YARDSTICK_SECONDS = 1.5  # for a million characters (docs/mathematics.md)
 
 Scoring = Callable[[str, int], Callable[[int], object]]
 
@@ -61,45 +62,6 @@ class _Mean:
         mean = self.total / self.count if self.count else math.nan
         self.total, self.count = 0.0, 0
         return mean
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training gave: the best network, its scores, and how they came about.
-
-    steps, epochs: of the whole run. characters, seconds: of this session, which a resumed run has several of; seconds
-    of training alone. train: mean loss in nats since the last evaluation. history: the rows of metrics.jsonl.
-    """
-
-    run: Path
-    checkpoint: Path
-    model: Model
-    steps: int
-    epochs: float
-    characters: int
-    seconds: float
-    train: float | None
-    validation: Score | None
-    test: Score | None
-    history: list[dict[str, Any]] = field(repr=False)
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain values, without model and history."""
-        scores = {
-            name: score and score.as_dict() for name, score in (("validation", self.validation), ("test", self.test))
-        }
-        return {
-            "run": str(self.run),
-            "checkpoint": str(self.checkpoint),
-            "parameters": self.model.parameters.vector.size,
-            "steps": self.steps,
-            "epochs": self.epochs,
-            "characters": self.characters,
-            "seconds": self.seconds,
-            "characters_per_second": self.characters / self.seconds if self.seconds else 0.0,
-            "train": None if self.train is None else measures(self.train),
-            **scores,
-        }
 
 
 @dataclass
@@ -156,6 +118,7 @@ class Session:
 
     def _events(self, stop: Callable[[], bool]) -> Iterator[Step | Evaluation]:
         trainer, config = self.trainer, self.trainer.config
+        every_evaluation = config.eval_every or 500
         saved = time.monotonic()
         self._characters, self._since = 0, trainer.seconds
         for step in trainer.steps():
@@ -165,7 +128,7 @@ class Session:
             self._trained += step.characters
             yield step
             done = trainer.progress() >= 1
-            evaluated = done or step.number % config.eval_every == 0
+            evaluated = done or step.number % every_evaluation == 0
             score = None
             if evaluated:
                 score = self._evaluate(step)
@@ -230,6 +193,15 @@ class Session:
         self.run.log(row)
         self._characters, self._since = 0, trainer.seconds
 
+    def yardsticks(self) -> Yardsticks | None:
+        """What the validation loss can be set beside; None without validation, or if it would take a tenth of the time
+        that the training took."""
+        train, validation = self.trainer.streams.ids, self.validation
+        seconds = YARDSTICK_SECONDS * min(len(train) + (0 if validation is None else len(validation)), 10_000_000) / 1e6
+        if validation is None or seconds > self.trainer.seconds / 10:
+            return None
+        return yardsticks(train, validation, self.symbols)
+
     def result(self, score: bool = True, progress: Scoring = lambda name, total: lambda count: None) -> Result:
         """What the run has given so far; its best network is scored on the validation and test text, if `score`.
 
@@ -257,6 +229,7 @@ class Session:
             scores["validation"],
             scores["test"],
             self.run.metrics(),
+            self.yardsticks() if score else None,
         )
 
     def close(self) -> None:
@@ -284,8 +257,3 @@ class Session:
         checkpoint.progress = progress
         checkpoint.extra = arrays if name == LAST else {}
         checkpoints.save(self.run.directory / name, checkpoint)
-
-
-def measures(nats: float) -> dict[str, float]:
-    """A loss in nats per character, in bits, and as perplexity."""
-    return {"nats_per_char": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(min(nats, 700.0))}

@@ -5,6 +5,7 @@ To import this must not import NumPy: the settings choose the BLAS. The names of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -95,8 +96,11 @@ class OptimisationSettings(Checked):
     optimizer: Annotated[Text, one_of(OPTIMIZERS)] = _setting("adam", f"{_either(OPTIMIZERS)}.", "NAME", OPTIMISATION)
     learning_rate: Positive = _setting(3e-3, "Learning rate after warm-up.", "NUMBER", OPTIMISATION)
     schedule: Annotated[Text, one_of(SCHEDULES)] = _setting("cosine", f"{_either(SCHEDULES)}.", "NAME", OPTIMISATION)
-    warmup_steps: Annotated[int, Field(ge=0, le=MOST), WHOLE] = _setting(
-        100, "Updates in which the rate rises to its value.", "INTEGER", OPTIMISATION
+    warmup_steps: Annotated[int, Field(ge=0, le=MOST), WHOLE] | None = _setting(
+        None,
+        "Updates in which the rate rises to its value; left out, a thirtieth of the run, at most 100.",
+        "INTEGER",
+        OPTIMISATION,
     )
     decay: Annotated[float, Field(gt=0, lt=1), NUMBER] = _setting(
         0.5, "Factor of the step and plateau schedules.", "NUMBER", OPTIMISATION
@@ -115,9 +119,16 @@ class OptimisationSettings(Checked):
         None, f"Updates; {STEPS} if neither this nor the others are given.", "INTEGER", LENGTH
     )
     max_minutes: Positive | None = _setting(None, "Minutes of training.", "NUMBER", LENGTH)
-    patience: Count | None = _setting(None, "Stop after so many evaluations without improvement.", "INTEGER", LENGTH)
+    patience: Count | None = _setting(
+        None,
+        "Stop after so many evaluations without improvement; left out, 10 in a run of more than 30 epochs.",
+        "INTEGER",
+        LENGTH,
+    )
 
-    eval_every: Count = _setting(500, "Updates between evaluations.", "INTEGER", RUN)
+    eval_every: Count | None = _setting(
+        None, "Updates between evaluations; left out, chosen by the length of text and run.", "INTEGER", RUN
+    )
     checkpoint_every: Count | None = _setting(None, "Updates between checkpoints; left out, a minute.", "INTEGER", RUN)
     seed: Annotated[int, Field(ge=0, le=2**63 - 1), WHOLE] = _setting(
         1, "Seed of everything that is random.", "INTEGER", RUN
@@ -155,6 +166,23 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
             return STEPS
         return self.max_steps
 
+    def fitted(self, steps_per_epoch: int) -> Self:
+        """What is left out and depends on the text, chosen by its updates in an epoch.
+
+        A long text is evaluated every 500 updates, a short one about once an epoch, and every run at least six times.
+        A text that is read more than 30 times would be learnt by heart: the run stops when validation gets no better.
+        """
+        limits = [self.steps, self.epochs and math.ceil(self.epochs * steps_per_epoch)]
+        run = min((int(limit) for limit in limits if limit), default=None)
+        often = 500 if steps_per_epoch >= 100 else max(10, steps_per_epoch)
+        many_epochs = run is not None and run > 30 * steps_per_epoch
+        chosen = {
+            "warmup_steps": 100 if run is None else min(100, run // 30),
+            "eval_every": often if run is None else max(1, min(often, run // 6)),
+            "patience": 10 if many_epochs else None,
+        }
+        return self.replace(**{key: value for key, value in chosen.items() if getattr(self, key) is None})
+
     def replace(self, **changes: object) -> Self:
         """A checked copy with other values."""
         return type(self)(**{**dict(self), **changes})
@@ -187,11 +215,12 @@ RESUMABLE = frozenset(
 def default_shards(n: int, h: int) -> int:
     """Shards of a batch of n sequences through layers of up to h units, by docs/benchmarks.md.
 
-    Two for a batch of at least 8 sequences that is worth a second process; up to 8 where each has at least 16
-    sequences, and enough to compute that working through them one by one costs no time.
+    Two for a batch of at least 8 sequences that is worth a second process. Up to 4 where each has at least 16
+    sequences, up to 8 where each has 32, and enough to compute that one after another they cost hardly more time.
     """
     worth_two = n >= 8 and n * h >= 1000
-    return max(1, 2 * worth_two, min(8, n // 16, n * h // 4096))
+    many = min(max(min(4, n // 16), min(8, n // 32)), n * h // 4096)
+    return max(1, 2 * worth_two, many)
 
 
 def parse(key: str, value: object, place: str) -> Any:

@@ -18,7 +18,8 @@ from charrnn.training.settings import resolve
 if TYPE_CHECKING:
     from charrnn.training.loop import Step
     from charrnn.training.prepare import Prepared
-    from charrnn.training.session import Evaluation, Result
+    from charrnn.training.result import Result
+    from charrnn.training.session import Evaluation
 
 PathLike = str | os.PathLike[str]
 
@@ -41,7 +42,8 @@ def train(
     weights and vocabulary from a checkpoint; `unknown` says what becomes of characters outside of it: error, skip or
     replace. `on_event` is called with each step and evaluation. Raises the errors of charrnn.errors.
 
-    An interrupt stops at once; `resume` goes on from the last checkpoint.
+    An interrupt stops at once; `resume` goes on from the last checkpoint. From the first training on, the BLAS of this
+    process has one thread (OPENBLAS_NUM_THREADS=1), unless the environment has set a number before.
     """
     names = [texts] if isinstance(texts, str | os.PathLike) else list(texts)
     if not names:

@@ -83,7 +83,7 @@ def _random_state(architecture: Architecture, n: int, rng: np.random.Generator) 
     cell = architecture.made_cell
     if cell.learns_begin:
         return None
-    return [0.3 * rng.standard_normal((n, cell.states * h)) for h in architecture.hidden]
+    return [0.3 * rng.standard_normal(cell.state_shape(n, h)) for h in architecture.hidden]
 
 
 def gradcheck(problem: Problem, truncation: Truncation, seed: int = 0) -> Iterator[Check]:
@@ -91,7 +91,7 @@ def gradcheck(problem: Problem, truncation: Truncation, seed: int = 0) -> Iterat
 
     With random truncation also the mean over all cut patterns, weighted by their probability, against full.
     """
-    window = _window(truncation, problem.T, seed)
+    window = replace(truncation, seq_length=problem.T).draw(problem.T, seed)
     analytical = _gradient(problem, window)
     objective = _objective(problem, window)
     parameters = problem.parameters
@@ -118,14 +118,6 @@ def gradcheck(problem: Problem, truncation: Truncation, seed: int = 0) -> Iterat
             start += size
     if isinstance(truncation, Random):
         yield from _expectation(problem, truncation)
-
-
-def _window(truncation: Truncation, T: int, seed: int) -> Window:
-    """The window over all T steps; of a random truncation one draw of cuts, without the end at a cut."""
-    if not isinstance(truncation, Random):
-        return replace(truncation, seq_length=T).window(0, T, (seed,))
-    cuts = np.random.default_rng(seed).random(T - 1) < truncation.cut_probability(1)
-    return Window(truncation.pattern(cuts)[0], 0, T)
 
 
 def _expectation(problem: Problem, truncation: Random) -> Iterator[Check]:

@@ -1,6 +1,6 @@
 """What a network's gradient sees: the vanishing and exploding gradient of a model on real text, measured.
 
-The error dZ_k of a loss k steps back (document §2.2; `Stack.backward_by_lag`) is followed lag by lag. Its norm,
+The error dZ_k of a loss k steps back (document §2.2; `Stack.error_norms_by_lag`) is followed lag by lag. Its norm,
 relative to that at lag 0, says how much of what was wrong about a character reaches k characters back.
 """
 
@@ -46,7 +46,7 @@ def inspect(parameters: Parameters, ids: Array, lags: int = 100) -> list[LayerRe
     steps = lags + LOSSES
     pairs = len(ids) - 1
     if pairs < steps:
-        raise CorpusError(f"the text has {len(ids):,} characters, and {lags} lags need {steps + 1}; lower --lags")
+        raise CorpusError(f"the text has {len(ids):,} characters, and {lags} lags need {steps + 1}; ask for fewer lags")
     architecture = parameters.architecture
     double = Parameters(architecture, np.float64, parameters.vector.astype(np.float64))
     n = min(STREAMS, pairs // steps)

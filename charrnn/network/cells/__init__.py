@@ -26,9 +26,10 @@ Fill = Callable[[Array, int, bool, np.random.Generator], None]  # as in network/
 class Cell:
     """The contract of a cell, and what most cells have in common.
 
-    Shapes, for n sequences and h units: Z, R (n, gates·h); S (n, states·h), with H in its first h columns; K (n,
-    slopes·h). Every method but `shapes`, `initial` and `begin` must take arrays with any axes before the last: (h,) for
-    one sequence alone, (n, h) for a step, (T, n, h) for all steps.
+    Shapes, for n sequences and h units: Z, R (gates, n, h); S (states, n, h), of which S[0] is H; K (slopes, n, h).
+    The first axis is left out where it would be 1: Z of a cell with one gate is (n, h). Every method but `shapes`,
+    `initial` and `begin` must take arrays with any axes in the place of n: none for one sequence alone, (T, n) for all
+    steps.
     """
 
     gates: ClassVar[int] = 1
@@ -36,7 +37,8 @@ class Cell:
     slopes_per_unit: ClassVar[int] = 1
     # What `step` leaves in Z and in R is given to `slopes`, if it is named here.
     keeps: ClassVar[tuple[str, ...]] = ()
-    # The states, counted in h, whose errors reach S_{t-1} past W_hh: (0, 1) is H. None if all go through W_hh.
+    # The states, from the first to before the last, whose errors reach S_{t-1} past W_hh: (0, 1) is H. None if all go
+    # through W_hh.
     carries: ClassVar[tuple[int, int] | None] = None
     # Whether dR = dZ, so that both are one array; and whether `pull` may write dZ over dS.
     one_error: ClassVar[bool] = False
@@ -46,7 +48,10 @@ class Cell:
         """ConfigError if the cell does not work with this φ."""
 
     def shapes(self, d: int, h: int) -> dict[str, tuple[int, ...]]:
-        """The parameters of a layer of h units with d inputs: W_x, W_hh, b, and the cell's own."""
+        """The parameters of a layer of h units with d inputs: W_x, W_hh, b, and the cell's own.
+
+        The columns of W_x, W_hh and b are those of the gates, one after another.
+        """
         return {"W_x": (d, self.gates * h), "W_hh": (h, self.gates * h), "b": (self.gates * h,)}
 
     def initial(self, W: Weights, fan_in: int, fill: Fill, rng: np.random.Generator) -> None:
@@ -54,13 +59,17 @@ class Cell:
         fill(W["W_x"], fan_in, False, rng)
         fill(W["W_hh"], len(W["W_hh"]), True, rng)
 
+    def state_shape(self, n: int, h: int) -> tuple[int, ...]:
+        """(states, n, h), or (n, h)."""
+        return (n, h) if self.states == 1 else (self.states, n, h)
+
     def begin(self, W: Weights, n: int) -> Array:
-        """The state (n, states·h) that a text begins with."""
+        """The state that a text begins with."""
         W_hh = W["W_hh"]
-        return np.zeros((n, self.states * len(W_hh)), W_hh.dtype)
+        return np.zeros(self.state_shape(n, len(W_hh)), W_hh.dtype)
 
     def step(self, W: Weights, Z: Array, R: Array, S: Array, out: Array) -> None:
-        """S_t into `out`, from Z_t, R_t and S_{t-1}. May overwrite Z and R, not S."""
+        """S_t into `out`, from Z_t, R_t and S_{t-1}. May overwrite R, and Z if it keeps Z; not S."""
         raise NotImplementedError
 
     def slopes(self, W: Weights, Z: Array, R: Array, S: Array, out: Array, K: Array) -> None:
@@ -72,7 +81,7 @@ class Cell:
         raise NotImplementedError
 
     def own_gradients(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, dW: Weights) -> None:
-        """Adds to dW the gradients of the cell's own parameters, from all steps; dS is what `pull` was given."""
+        """Adds to dW the gradients of the cell's own parameters, from all steps; dS is what `pull` has left of it."""
 
     @property
     def learns_begin(self) -> bool:
@@ -80,8 +89,20 @@ class Cell:
         return type(self).begin_gradient is not Cell.begin_gradient
 
     def begin_gradient(self, W: Weights, dS_0: Array, dW: Weights) -> None:
-        """Adds to dW the gradients of what `begin` is made of; dS_0 (n, states·h) is ∂L/∂S_0."""
+        """Adds to dW the gradients of what `begin` is made of; dS_0 is ∂L/∂S_0."""
 
     def saturated(self, Z: Array, S: Array) -> float:
         """The share of units and steps through which hardly any error passes; Z as `step` left it, S is S_t."""
         raise NotImplementedError
+
+
+def flat(sigmoids: Array, tanhs: Array) -> float:
+    """The share of outputs of σ and of tanh at which the slope is below a tenth of its largest value."""
+    slopes = (4 * sigmoids * (1 - sigmoids), 1 - tanhs**2)
+    return float(np.concatenate([(slope < 0.1).ravel() for slope in slopes]).mean())
+
+
+def summed(error: Array) -> Array:
+    """Σ over all axes but the last: the gradient (h,) of a parameter that is added to every row."""
+    total: Array = error.sum(axis=tuple(range(error.ndim - 1)))
+    return total

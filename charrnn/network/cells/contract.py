@@ -28,14 +28,23 @@ def check(name: str, make: Callable[[str], Cell]) -> None:
         raise ValueError(f"cell {name}: carries {cell.carries} are not among its {cell.states} states")
     rng = np.random.default_rng(0)
     W = {key: 0.5 * rng.standard_normal(shape) for key, shape in shapes.items()}
-    if not isinstance(cell.begin(W, N), np.ndarray) or cell.begin(W, N).shape != (N, cell.states * H):
-        raise ValueError(f"cell {name}: begin must give an array {(N, cell.states * H)}")
-    Z, R = rng.standard_normal((2, N, cell.gates * H))
-    S, dS = rng.standard_normal((2, N, cell.states * H))
-    _check_derivatives(name, cell, W, Z, R, S, dS)
+    begun = cell.begin(W, N)
+    if not isinstance(begun, np.ndarray) or begun.shape != cell.state_shape(N, H):
+        raise ValueError(f"cell {name}: begin must give an array {cell.state_shape(N, H)}")
+    for lead in ((), (N,), (2, N)):  # one sequence alone, a step, all steps
+        shapes_of = partial(_planes, lead)
+        Z, R = (rng.standard_normal(shapes_of(cell.gates)) for _ in range(2))
+        S, dS = (rng.standard_normal(shapes_of(cell.states)) for _ in range(2))
+        _check_derivatives(name, cell, W, Z, R, S, dS, lead)
 
 
-def _check_derivatives(name: str, cell: Cell, W: Weights, Z: Array, R: Array, S: Array, dS: Array) -> None:
+def _planes(lead: tuple[int, ...], k: int) -> tuple[int, ...]:
+    return (*lead, H) if k == 1 else (k, *lead, H)
+
+
+def _check_derivatives(
+    name: str, cell: Cell, W: Weights, Z: Array, R: Array, S: Array, dS: Array, lead: tuple[int, ...]
+) -> None:
     """Complex-step derivatives of Σ dS ⊙ step(Z, R, S) against dZ, dR, direct and the gradients of own parameters."""
 
     def objective(W: Weights, Z: Array, R: Array, S: Array) -> complex:
@@ -54,29 +63,37 @@ def _check_derivatives(name: str, cell: Cell, W: Weights, Z: Array, R: Array, S:
     def moved_by_name(key: str, moved: Array) -> complex:
         """The objective of a step, and of the state that a text begins with, where one parameter is moved."""
         others = {**W, key: moved}
-        return objective(others, Z, R, S) + complex((dS * cell.begin(others, N)).sum())
+        return objective(others, Z, R, S) + complex((dS * cell.begin(others, N)).sum() if lead == (N,) else 0)
 
     first, last = cell.carries or (0, 0)
-    h = S.shape[1] // cell.states
-    after, K = np.empty(S.shape), np.empty((N, cell.slopes_per_unit * h))
+    after, K = np.empty(S.shape), np.empty(_planes(lead, cell.slopes_per_unit))
     left_Z, left_R, kept_S = Z.copy(), R.copy(), S.copy()
     cell.step(W, left_Z, left_R, S, after)
     if (kept_S != S).any():
         raise ValueError(f"cell {name}: step overwrites S_(t-1)")
+    if "Z" not in cell.keeps and (left_Z != Z).any():
+        raise ValueError(f"cell {name}: step writes into Z, which its `keeps` does not name")
+    # What a cell does not keep holds the numbers of another layer by the time that slopes is called.
+    left_Z, left_R = (
+        x if which in cell.keeps else np.full_like(x, np.nan) for x, which in ((left_Z, "Z"), (left_R, "R"))
+    )
     cell.slopes(W, left_Z, left_R, S, after, K)
-    dZ, dR = np.empty(Z.shape), np.empty(R.shape)
-    direct = np.empty((N, (last - first) * h))
     errors = dS.copy()
-    cell.pull(W, errors, K, dZ, dZ if cell.one_error else dR, direct)
+    dZ = errors if cell.in_place else np.empty(Z.shape)
+    dR = dZ if cell.one_error else np.empty(R.shape)
+    direct = np.empty(_planes(lead, last - first))
+    cell.pull(W, errors, K, dZ, dR, direct)
     carried = np.zeros(S.shape)
-    carried[:, first * h : last * h] = direct
+    if cell.carries:
+        (carried[None] if cell.states == 1 else carried)[first:last] = direct
     own = {key: np.zeros(W[key].shape) for key in W}
-    cell.own_gradients(W, dS, K, dZ, dZ if cell.one_error else dR, own)
+    cell.own_gradients(W, errors, K, dZ, dR, own)
     begun = {key: np.zeros(W[key].shape) for key in W}
-    cell.begin_gradient(W, dS, begun)
+    if lead == (N,):
+        cell.begin_gradient(W, dS, begun)
     pairs = {
         "dZ": (dZ, slope(Z, lambda Z: objective(W, Z, R, S))),
-        "dR": (dZ if cell.one_error else dR, slope(R, lambda R: objective(W, Z, R, S))),
+        "dR": (dR, slope(R, lambda R: objective(W, Z, R, S))),
         "what it carries": (carried, slope(S, lambda S: objective(W, Z, R, S))),
     }
     for key in W:

@@ -3,17 +3,18 @@
     r = σ(Z_r + R_r)    u = σ(Z_u + R_u)    N = tanh(Z_N + r ⊙ M)    M = R_N + c
     H_t = N + u ⊙ (H_{t-1} − N)
 
-The columns of W_x, W_hh and b are those of r, u, N, in this order. c (h) is a bias inside the reset.
+The gates are r, u, N, in this order. c (h) is a bias inside the reset.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy import add, multiply, subtract
 
 from charrnn.errors import ConfigError
 from charrnn.network.activations import dsigmoid, dtanh, sigmoid
 from charrnn.network.buffers import Array
-from charrnn.network.cells import Cell, Weights
+from charrnn.network.cells import Cell, Weights, flat, summed
 
 
 class GRU(Cell):
@@ -38,56 +39,42 @@ class GRU(Cell):
         return {**super().shapes(d, h), "c": (h,)}
 
     def step(self, W: Weights, Z: Array, R: Array, S: Array, out: Array) -> None:
-        """H_t; leaves r, u, N in Z, and M in the last columns of R."""
-        h = S.shape[-1]
-        gates, N, M, reset = Z[..., : 2 * h], Z[..., 2 * h :], R[..., 2 * h :], R[..., :h]
-        np.add(gates, R[..., : 2 * h], gates)
+        """H_t; leaves r, u, N in Z, and M in R[2]."""
+        gates, (r, u, N), M = Z[:2], Z, R[2]
+        add(gates, R[:2], gates)
         sigmoid(gates, gates)
-        np.add(M, W["c"], M)
-        np.multiply(gates[..., :h], M, reset)  # r ⊙ M
-        np.add(N, reset, N)
+        add(M, W["c"], M)
+        add(N, multiply(r, M, out), N)
         np.tanh(N, N)
-        np.subtract(S, N, out)
-        np.multiply(out, gates[..., h:], out)
-        np.add(out, N, out)
+        subtract(S, N, out)
+        multiply(out, u, out)
+        add(out, N, out)
 
     def slopes(self, W: Weights, Z: Array, R: Array, S: Array, out: Array, K: Array) -> None:
-        """K: ∂R_r, ∂R_u, ∂R_N, ∂Z_N and u, each a factor of dH_t."""
-        h = S.shape[-1]
-        r, u, N, M = Z[..., :h], Z[..., h : 2 * h], Z[..., 2 * h :], R[..., 2 * h :]
-        K_r, K_u, K_M, K_N, K_H = (K[..., i * h : (i + 1) * h] for i in range(5))
-        np.subtract(1, u, K_H)
-        dtanh(N, K_N)
-        np.multiply(K_N, K_H, K_N)  # (1 − u) (1 − N²)
-        np.multiply(K_N, r, K_M)
-        dsigmoid(r, K_r)
-        np.multiply(K_r, M, K_r)
-        np.multiply(K_r, K_N, K_r)
-        np.subtract(S, N, K_u)
-        np.multiply(K_u, u, K_u)
-        np.multiply(K_u, K_H, K_u)  # (H_{t-1} − N) u (1 − u)
+        """K: dR_r, dR_u, dR_N, dZ_N and u, each a factor of dH_t."""
+        (r, u, N), M = Z, R[2]
+        K_r, K_u, K_M, K_N, K_H = K
+        subtract(1, u, K_H)
+        multiply(dtanh(N, K_N), K_H, K_N)  # (1 − u) (1 − N²)
+        multiply(K_N, r, K_M)
+        multiply(dsigmoid(r, K_r), M, K_r)
+        multiply(K_r, K_N, K_r)
+        subtract(S, N, K_u)
+        multiply(K_u, u, K_u)
+        multiply(K_u, K_H, K_u)  # (H_{t-1} − N) u (1 − u)
         np.copyto(K_H, u)
 
     def pull(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, direct: Array) -> None:
         """dR, dZ and direct: dH_t times the factors in K."""
-        h = dS.shape[-1]
-        for gate in range(3):
-            part = slice(gate * h, (gate + 1) * h)
-            np.multiply(dS, K[..., part], dR[..., part])
-        np.copyto(dZ[..., : 2 * h], dR[..., : 2 * h])
-        np.multiply(dS, K[..., 3 * h : 4 * h], dZ[..., 2 * h :])
-        np.multiply(dS, K[..., 4 * h :], direct)
+        multiply(dS, K[:3], dR)
+        np.copyto(dZ[:2], dR[:2])
+        multiply(dS, K[3], dZ[2])
+        multiply(dS, K[4], direct)
 
     def own_gradients(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, dW: Weights) -> None:
         """dc = Σ dR_N, since M = R_N + c."""
-        h = dS.shape[-1]
-        np.add(dW["c"], dR[..., 2 * h :].reshape(-1, h).sum(axis=0), dW["c"])
+        add(dW["c"], summed(dR[2]), dW["c"])
 
     def saturated(self, Z: Array, S: Array) -> float:
         """Gates and candidates where σ′ or tanh′ is below a tenth of its largest value."""
-        h = S.shape[-1]
-        slopes = np.empty_like(Z)
-        dsigmoid(Z[..., : 2 * h], slopes[..., : 2 * h])
-        dtanh(Z[..., 2 * h :], slopes[..., 2 * h :])
-        slopes[..., : 2 * h] *= 4
-        return float((slopes < 0.1).mean())
+        return flat(Z[:2], Z[2])

@@ -3,17 +3,18 @@
     i = σ(Z_i + R_i)    f = σ(Z_f + R_f)    o = σ(Z_o + R_o)    G = tanh(Z_G + R_G)
     C_t = f ⊙ C_{t-1} + i ⊙ G               H_t = o ⊙ tanh(C_t)
 
-The columns of W_x, W_hh and b are those of i, f, o, G, in this order. The state S_t is [H_t C_t].
+The gates are i, f, o, G, in this order; the state S_t is H_t and C_t.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy import add, multiply
 
 from charrnn.errors import ConfigError
 from charrnn.network.activations import dsigmoid, dtanh, sigmoid
 from charrnn.network.buffers import Array
-from charrnn.network.cells import Cell, Fill, Weights
+from charrnn.network.cells import Cell, Fill, Weights, flat
 
 
 class LSTM(Cell):
@@ -27,8 +28,8 @@ class LSTM(Cell):
     states = 2
     slopes_per_unit = 6
     keeps = ("Z",)
-    one_error = True
     carries = (1, 2)
+    one_error = True
 
     def __init__(self, activation: str = "tanh") -> None:
         if activation != "tanh":
@@ -42,53 +43,37 @@ class LSTM(Cell):
 
     def step(self, W: Weights, Z: Array, R: Array, S: Array, out: Array) -> None:
         """H_t and C_t; leaves i, f, o, G in Z."""
-        h = S.shape[-1] // 2
-        gates, i, G = Z[..., : 3 * h], Z[..., :h], Z[..., 3 * h :]
-        H, C, product = out[..., :h], out[..., h:], R[..., :h]
-        np.add(Z, R, Z)
+        add(Z, R, Z)
+        gates, (i, f, o, G), (H, C) = Z[:3], Z, out
         sigmoid(gates, gates)
         np.tanh(G, G)
-        np.multiply(Z[..., h : 2 * h], S[..., h:], C)  # f ⊙ C_{t-1}
-        np.multiply(i, G, product)
-        np.add(C, product, C)
+        multiply(f, S[1], C)
+        add(C, multiply(i, G, H), C)
         np.tanh(C, H)
-        np.multiply(H, Z[..., 2 * h : 3 * h], H)
+        multiply(H, o, H)
 
     def slopes(self, W: Weights, Z: Array, R: Array, S: Array, out: Array, K: Array) -> None:
-        """K: the factors of dC for Z_i, Z_f and C_{t-1}, of dH for Z_o and C_t, and of dC for Z_G."""
-        h = S.shape[-1] // 2
-        i, f, o, G = (Z[..., k * h : (k + 1) * h] for k in range(4))
-        K_i, K_f, K_o, K_G, K_C, K_past = (K[..., k * h : (k + 1) * h] for k in range(6))
-        np.tanh(out[..., h:], K_C)
-        dsigmoid(o, K_o)
-        np.multiply(K_o, K_C, K_o)  # tanh(C_t) o (1 − o)
-        dtanh(K_C, K_C)
-        np.multiply(K_C, o, K_C)  # o (1 − tanh²C_t)
-        dsigmoid(i, K_i)
-        np.multiply(K_i, G, K_i)
-        dsigmoid(f, K_f)
-        np.multiply(K_f, S[..., h:], K_f)
-        dtanh(G, K_G)
-        np.multiply(K_G, i, K_G)
+        """K: the factors of dC for Z_i, Z_f, Z_G and C_{t-1}, and of dH_t for Z_o and C_t."""
+        i, f, o, G = Z
+        K_i, K_f, K_G, K_past, K_o, K_C = K
+        np.tanh(out[1], K_C)
+        multiply(dsigmoid(o, K_o), K_C, K_o)  # tanh(C_t) o (1 − o)
+        multiply(dtanh(K_C, K_C), o, K_C)  # o (1 − tanh²C_t)
+        multiply(dsigmoid(i, K_i), G, K_i)
+        multiply(dsigmoid(f, K_f), S[1], K_f)
+        multiply(dtanh(G, K_G), i, K_G)
         np.copyto(K_past, f)
 
     def pull(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, direct: Array) -> None:
         """dZ from dH_t and dC; f ⊙ dC into `direct`. dR = dZ."""
-        h = dS.shape[-1] // 2
-        dH, dC = dS[..., :h], direct
-        np.multiply(dH, K[..., 4 * h : 5 * h], dC)
-        np.add(dC, dS[..., h:], dC)
-        np.multiply(dC, K[..., :h], dZ[..., :h])
-        np.multiply(dC, K[..., h : 2 * h], dZ[..., h : 2 * h])
-        np.multiply(dH, K[..., 2 * h : 3 * h], dZ[..., 2 * h : 3 * h])
-        np.multiply(dC, K[..., 3 * h : 4 * h], dZ[..., 3 * h :])
-        np.multiply(dC, K[..., 5 * h :], direct)
+        (dH, dC_t), (K_i, K_f, K_G, K_past, K_o, K_C), dC = dS, K, direct
+        add(multiply(dH, K_C, dC), dC_t, dC)
+        multiply(dC, K_i, dZ[0])
+        multiply(dC, K_f, dZ[1])
+        multiply(dH, K_o, dZ[2])
+        multiply(dC, K_G, dZ[3])
+        multiply(dC, K_past, direct)
 
     def saturated(self, Z: Array, S: Array) -> float:
         """Gates and candidates where σ′ or tanh′ is below a tenth of its largest value."""
-        h = S.shape[-1] // 2
-        slopes = np.empty_like(Z)
-        dsigmoid(Z[..., : 3 * h], slopes[..., : 3 * h])
-        dtanh(Z[..., 3 * h :], slopes[..., 3 * h :])
-        slopes[..., : 3 * h] *= 4
-        return float((slopes < 0.1).mean())
+        return flat(Z[:3], Z[3])

@@ -1,0 +1,48 @@
+"""The gradient check and the document's equations, as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from charrnn.verify.equations import Equation
+from charrnn.verify.gradcheck import Check
+
+
+def checks_table(checks: Sequence[Check], tolerance: Mapping[str, float]) -> Table:
+    """A row for each parameter under each truncation, a column for each method."""
+    table = Table(caption="largest relative error of each gradient; tolerance in the heading")
+    table.add_column("parameter")
+    table.add_column("truncation")
+    methods = [method for method in tolerance if any(check.method == method for check in checks)]
+    for method in methods:
+        table.add_column(f"{method}\n< {tolerance[method]:.0e}", justify="right")
+    cells: dict[tuple[str, str], dict[str, Check]] = {}
+    for check in checks:
+        name = check.policy if check.policy == "full" else f"{check.policy} τ={check.tau}"
+        cells.setdefault((name, check.parameter), {})[check.method] = check
+    before = None
+    for (policy, parameter), row in cells.items():
+        if before not in (None, policy):
+            table.add_section()
+        before = policy
+        figures = [
+            ""
+            if method not in row
+            else f"{row[method].max_relative_error:.1e}" + ("" if row[method].passed else " [bold red]FAILED[/]")
+            for method in methods
+        ]
+        table.add_row(parameter, policy, *figures)
+    return table
+
+
+def equations_table(rows: Sequence[Equation]) -> Table:
+    """A row for each equation: its error as printed, and that of the program."""
+    table = Table(caption="relative error against complex-step differences, computed now")
+    for name in ("section", "equation", "as printed", "program", "note"):
+        table.add_column(name, justify="right" if name in ("as printed", "program") else "left")
+    for row in rows:
+        printed = "shapes do not fit" if row.printed_error is None else f"{row.printed_error:.1e}"
+        table.add_row(row.section, row.equation, printed, f"{row.program_error:.1e}", row.note)
+    return table

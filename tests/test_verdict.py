@@ -1,0 +1,79 @@
+"""A verdict says what the figures say, case by case."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from charrnn.inference.compressors import CompressorScore
+from charrnn.inference.ngram import NgramScore
+from charrnn.inference.verdict import verdict
+from charrnn.inference.yardsticks import Yardsticks, yardsticks
+from charrnn.report.yardsticks import lines
+from charrnn.training.settings import Settings
+
+
+def ngram(order: int, nats: float) -> NgramScore:
+    return NgramScore(order, nats, 10**order, 20**order, 1000, 9000)
+
+
+def given(bits: float) -> list[CompressorScore]:
+    return [CompressorScore("gzip", 4.0, 1000, 0), CompressorScore("xz given the training text", bits, 1000, 9000)]
+
+
+BESIDE = Yardsticks(math.log(65), [ngram(1, 3.3), ngram(2, 2.5), ngram(5, 1.7)], given(2.6))
+
+
+@pytest.mark.parametrize(
+    "loss, words",
+    [
+        (4.5, "No better than a uniform guess"),
+        (3.5, "does not yet know how often"),
+        (2.0, "Not yet as good as counting 5 characters at a time, by 0.43 bits"),
+        (1.5, "Better than any counting of character sequences, by 0.29 bits"),
+    ],
+)
+def test_a_loss_is_set_beside_the_yardsticks(loss: float, words: str) -> None:
+    (sentence,) = verdict(loss, None, [], BESIDE)
+    assert words in sentence
+
+
+def test_a_validation_text_that_repeats_the_training_text_is_told() -> None:
+    sentences = verdict(1.5, None, [], Yardsticks(BESIDE.uniform, BESIDE.ngrams, given(1.4)))
+    assert any("repeats passages" in sentence for sentence in sentences)
+
+
+def test_the_course_of_a_run_is_told_from_its_losses() -> None:
+    assert "by heart" in verdict(2.0, 1.2, [2.5, 2.0, 2.1, 2.4])[0]
+    assert "still learning" in verdict(1.7, 1.7, [2.5, 2.1, 1.9, 1.7])[0]
+    assert verdict(1.7, 1.65, [2.5, 1.8, 1.702, 1.7]) == verdict(1.7, None, []) == []
+
+
+def test_the_network_stands_among_its_yardsticks_from_the_worst_to_the_best() -> None:
+    shown = lines(1.5, 12345, BESIDE)
+    bits = [float(line.split()[0]) for line in shown]
+    assert bits == sorted(bits, reverse=True) and len(bits) == 6
+    assert "this network (12,345 weights)" in shown[-1] and max(map(len, shown)) <= 80
+
+
+def test_yardsticks_of_a_real_text_are_in_order() -> None:
+    text = "the cat sat on the mat. " * 80
+    symbols = "".join(sorted(set(text)))
+    ids = np.array([symbols.index(c) for c in text])
+    found = yardsticks(ids[:1600], ids[1600:], symbols)
+    assert found.uniform > found.unigram.nats_per_char > found.best_ngram.nats_per_char
+    assert verdict(0.001, None, [], found)[0].startswith("Better than any counting")
+
+
+def test_settings_left_out_fit_the_text_and_those_given_stay() -> None:
+    usual = Settings().fitted(245)
+    assert (usual.warmup_steps, usual.eval_every, usual.patience) == (100, 500, None)
+    short = Settings(epochs=15).fitted(4)  # 60 updates
+    assert (short.warmup_steps, short.eval_every, short.patience) == (2, 10, None)
+    poem = Settings().fitted(1)
+    assert (poem.eval_every, poem.patience) == (10, 10)
+    given = Settings(warmup_steps=7, eval_every=3, patience=9).fitted(1)
+    assert (given.warmup_steps, given.eval_every, given.patience) == (7, 3, 9)
+    assert poem.fitted(500) == poem  # what was chosen is a setting like any other when the run is resumed
