@@ -39,8 +39,9 @@ class Result:
         """What the scores mean, in plain sentences; empty without a validation text."""
         if self.validation is None:
             return []
-        losses = [row["validation"] for row in self.history if "validation" in row]
-        return verdict(self.validation.nats_per_char, self.train, losses, self.yardsticks)
+        rows = [row for row in self.history if "validation" in row]
+        losses, steps = [row["validation"] for row in rows], [row["step"] for row in rows]
+        return verdict(self.validation.nats_per_char, self.train, losses, self.yardsticks, steps)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, without model and history."""
