@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from charrnn.inference.yardsticks import yardsticks
+from charrnn.text.corpus import checksum
+from charrnn.text.tokenizer import Tokenizer
+from charrnn.text.unknown import encode_counted
 
 ROOT = Path(__file__).parents[1]
 WORDS = ["the ", "old ", "king ", "sat ", "on ", "a ", "mat.\n", "cats ", "and ", "dogs "]
@@ -91,6 +94,34 @@ def test_a_text_from_standard_input_that_the_run_has_kept_is_its_own(tmp_path: P
     (tmp_path / "run" / "ids.bin").unlink()
     gone = charrnn("eval", "--ckpt", "run", cwd=tmp_path)
     assert gone.returncode == 3 and b"came from a pipe, and is gone" in gone.stderr
+
+
+@pytest.mark.parametrize("treatment, done", [("replace", "replaced"), ("skip", "skipped")])
+def test_the_share_of_unknown_characters_is_told(trained: Path, treatment: str, done: str) -> None:
+    text = "the Ж cat ЖЖ sat ÿЖЖЖя".encode()
+    characters, foreign = len(text.decode()), sum(c not in TEXT for c in text.decode())
+    values = told("-", "--unknown", treatment, "--no-yardsticks", cwd=trained, stdin=text)
+    assert values["unknown"] == {
+        **{"count": foreign, "characters": characters, "share": foreign / characters},
+        **{"symbols": "Жÿя", "treatment": treatment},
+    }
+    assert values["characters"] == (characters if treatment == "replace" else characters - foreign) - 1
+    shown = charrnn("eval", "-", "--ckpt", "run", "--unknown", treatment, cwd=trained, stdin=text).stdout.decode()
+    line = (
+        f"{foreign} of {characters} characters ({foreign / characters:.1%}) are unknown to the model and were {done}:"
+    )
+    assert f"{line} 'Ж' 'ÿ' 'я'" in shown
+
+
+@pytest.mark.parametrize("treatment", ["replace", "skip"])
+@pytest.mark.parametrize("symbols", ["abc ", "abc", "\ufffdbc"])
+def test_a_text_that_is_counted_is_encoded_as_by_the_tokenizer(tmp_path: Path, treatment: str, symbols: str) -> None:
+    (tmp_path / "text").write_text("a b?c🙂 ca?", encoding="utf-8")
+    expected = Tokenizer(symbols).encode("a b?c🙂 ca?", unknown=treatment)
+    corpus, missing = encode_counted([str(tmp_path / "text")], "utf-8", symbols, treatment)
+    assert corpus.ids.tolist() == expected.tolist() and corpus.ids.dtype == expected.dtype
+    assert corpus.sha256 == checksum([str(tmp_path / "text")])
+    assert missing.count == sum(c not in symbols for c in "a b?c🙂 ca?")
 
 
 def test_a_training_can_be_told_to_leave_its_yardsticks_out(tmp_path: Path) -> None:

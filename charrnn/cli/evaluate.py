@@ -68,9 +68,9 @@ def evaluate(
     from tqdm import tqdm
 
     from charrnn.model import load
-    from charrnn.report.scores import lines, parts_lines
-    from charrnn.text.corpus import encode_corpus
+    from charrnn.report.scores import lines, parts_lines, unknown_line
     from charrnn.text.tokenizer import check_unknown
+    from charrnn.text.unknown import encode_counted
     from charrnn.training.parts import own_text, parts_of, run_of
 
     check_unknown(unknown)
@@ -78,8 +78,9 @@ def evaluate(
     model, run = load(path), run_of(path)
     if dtype:
         model = model.astype(dtype)
+    missing = None
     if file is not None:
-        corpus = encode_corpus([file], encoding, None, model.symbols, unknown)
+        corpus, missing = encode_counted([file], encoding, model.symbols, unknown)
     elif run is not None:
         corpus = own_text(run, model.symbols)
     else:
@@ -104,6 +105,7 @@ def evaluate(
     if as_json:
         told = {
             **({} if whole is None else whole.as_dict()),
+            "unknown": missing and {**missing.as_dict(), "treatment": unknown},
             "parts": {name: part.as_dict() for name, part in scores.items()},
             "yardsticks": measured and measured.as_dict(),
             "verdict": sentences,
@@ -112,6 +114,8 @@ def evaluate(
         return
     for line in (*parts_lines(scores), *([] if whole is None else lines(whole))):
         sys.stdout.write(f"{line}\n")
+    if missing and missing.count:
+        sys.stdout.write(f"{unknown_line(missing, unknown)}\n")
     if compared and measured:
         _show_beside(compared[0], compared[2].nats_per_char, model.parameters.vector.size, measured)
     for sentence in sentences:
