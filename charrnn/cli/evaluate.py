@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from charrnn.inference.scoring import Score
     from charrnn.inference.yardsticks import Yardsticks
     from charrnn.model import Model
+    from charrnn.report.per_character import Write
     from charrnn.training.parts import Parts
     from charrnn.training.run import Run
 
@@ -55,25 +58,47 @@ def evaluate(
             show_default=False,
         ),
     ] = True,
+    per_char: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what was thought of each character to this .csv or .jsonl; the text is read as one stream.",
+            metavar="FILE",
+        ),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show the text's beginning, coloured by how much it surprised the network.")
+    ] = False,
+    show_length: Annotated[int, typer.Option(min=2, help="Characters that --show shows.", metavar="INTEGER")] = 2000,
+    color: Annotated[
+        str, typer.Option(help="auto (on a terminal, unless NO_COLOR is set), always or never.", metavar="NAME")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score a whole text: nats and bits per character, perplexity, accuracy."""
     if dtype not in (None, "float32", "float64"):
         raise ConfigError(f"--dtype {dtype}: must be float32 or float64")
+    if color not in ("auto", "always", "never"):
+        raise ConfigError(f"--color {color}: must be auto, always or never")
+    if show and as_json:
+        raise ConfigError("--show and --json: only one of them can be given; --per-char has the same as data")
 
     from charrnn import blas
 
     workers = blas.configure(shards=max(1, streams // 4), rows=min(streams, 32), h=256)
 
-    from tqdm import tqdm
-
     from charrnn.model import load
+    from charrnn.report.per_character import check_suffix, writing
     from charrnn.report.scores import lines, parts_lines, unknown_line
+    from charrnn.report.yardsticks import growth_lines
+    from charrnn.report.yardsticks import lines as beside_lines
     from charrnn.text.tokenizer import check_unknown
     from charrnn.text.unknown import encode_counted
     from charrnn.training.parts import own_text, parts_of, run_of
+    from charrnn.training.result import verdict_on
 
     check_unknown(unknown)
+    if per_char is not None:
+        check_suffix(per_char)
     path = chosen(ckpt)
     model, run = load(path), run_of(path)
     if dtype:
@@ -86,22 +111,23 @@ def evaluate(
     else:
         raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn eval text.txt")
 
-    def score(ids: Any, name: str, streams: int) -> Score:
-        with tqdm(
-            total=len(ids) - 1, unit="char", unit_scale=True, desc=name, disable=None, delay=1.0, leave=False
-        ) as bar:
-            return model.score_ids(ids, streams=streams, workers=workers, progress=bar.update)
-
-    parts, scores = None, {}
-    if run is not None and run.manifest().sha256 == corpus.sha256:
-        print(f"this is the text of {shown(path)}: its parts are scored apart", file=sys.stderr)
-        parts = parts_of(corpus, run.config({}), run.manifest().unknown)
-        for name, ids, _ in parts.items():
-            scores[name] = score(ids, name, streams if len(ids) <= EXACT else max(streams, SIDE_BY_SIDE))
-    whole = None if file is None else score(corpus.ids, "whole", streams)
-    compared = _compared(parts, scores, corpus.ids, whole)
-    measured = _yardsticks(model, run, parts, compared[1]) if beside and compared else None
-    sentences = _verdict(run if parts else None, compared[2], measured) if compared else []
+    parts, scores, whole = None, {}, None
+    with nullcontext() if per_char is None else writing(per_char, model.symbols) as write:
+        if run is not None and run.manifest().sha256 == corpus.sha256:
+            print(f"this is the text of {shown(path)}: its parts are scored apart", file=sys.stderr)
+            parts = parts_of(corpus, run.config({}), run.manifest().unknown)
+            for name, ids, offset in parts.items():
+                n = streams if len(ids) <= EXACT else max(streams, SIDE_BY_SIDE)
+                scores[name] = _score(model, ids, name, offset, n, workers, write if file is None else None)
+        if file is not None:
+            whole = _score(model, corpus.ids, "whole", 0, streams, workers, write)
+    held = None if parts is None else parts.held_out()
+    compared = whole if parts is None else scores[held] if held else None
+    ids = getattr(parts, held) if held else corpus.ids
+    measured = _yardsticks(model, run, parts, ids) if beside and compared else None
+    history = run.metrics() if run and parts else []
+    train = history[-1].get("train") if history else None
+    sentences = verdict_on(compared, train, history, measured) if compared else []
     if as_json:
         told = {
             **({} if whole is None else whole.as_dict()),
@@ -112,24 +138,35 @@ def evaluate(
         }
         print(json.dumps(told, allow_nan=False))
         return
+    if show:
+        _show_text(model, ids if file is None else corpus.ids, show_length, color)
     for line in (*parts_lines(scores), *([] if whole is None else lines(whole))):
         sys.stdout.write(f"{line}\n")
     if missing and missing.count:
         sys.stdout.write(f"{unknown_line(missing, unknown)}\n")
     if compared and measured:
-        _show_beside(compared[0], compared[2].nats_per_char, model.parameters.vector.size, measured)
+        sys.stdout.write(f"\nbits per character of the {held or 'text'}, from the worst to the best:\n")
+        nats, weights = compared.nats_per_char, model.parameters.vector.size
+        for line in (*beside_lines(nats, weights, measured), "", *growth_lines(nats, weights, measured), ""):
+            sys.stdout.write(f"{line}\n")
     for sentence in sentences:
         sys.stdout.write(f"{sentence}\n")
 
 
-def _compared(
-    parts: Parts | None, scores: dict[str, Score], ids: Any, whole: Score | None
-) -> tuple[str, Any, Score] | None:
-    """Name, ids and score of the text that is set beside yardsticks: of a run's own, what it was not trained on."""
-    if parts is not None:
-        held_out = [(f"the {name} part", ids, scores[name]) for name, ids, _ in parts.items() if name != "training"]
-        return held_out[0] if held_out else None
-    return None if whole is None else ("this text", ids, whole)
+def _score(model: Model, ids: Any, name: str, offset: int, streams: int, workers: int, write: Write | None) -> Score:
+    """With `write`, as one stream, of which each character is written."""
+    from tqdm import tqdm
+
+    from charrnn.inference.surprise import Tally, surprises
+
+    with tqdm(total=len(ids) - 1, unit="char", unit_scale=True, desc=name, disable=None, delay=1.0, leave=False) as bar:
+        if write is None:
+            return model.score_ids(ids, streams=streams, workers=workers, progress=bar.update)
+        tally = Tally()
+        for part in surprises(model.parameters, ids, progress=bar.update):
+            tally.add(part)
+            write(name, offset, part)
+        return tally.score()
 
 
 def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) -> Yardsticks | None:
@@ -152,20 +189,17 @@ def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) ->
     return yardsticks(parts.training, ids, model.symbols)
 
 
-def _verdict(run: Run | None, score: Score, measured: Yardsticks | None) -> list[str]:
-    """The verdict on a score; on a `run`'s own text the course of its training is part of it."""
-    from charrnn.inference.verdict import verdict
+def _show_text(model: Model, ids: Any, length: int, color: str) -> None:
+    from charrnn.inference.surprise import bits
+    from charrnn.report.surprise import shown as drawn
+    from charrnn.text.tokenizer import Tokenizer
 
-    history = run.metrics() if run else []
-    rows = [row for row in history if "validation" in row]
-    train = history[-1].get("train") if history else None
-    losses, steps = [row["validation"] for row in rows], [row["step"] for row in rows]
-    return verdict(score.nats_per_char, train, losses, measured, steps)
-
-
-def _show_beside(name: str, nats: float, weights: int, measured: Yardsticks) -> None:
-    from charrnn.report.yardsticks import growth_lines, lines
-
-    sys.stdout.write(f"\nbits per character of {name}, from the worst to the best:\n")
-    for line in (*lines(nats, weights, measured), "", *growth_lines(nats, weights, measured), ""):
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    terminal = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    beginning = ids[:length]
+    if len(beginning) < len(ids):
+        print(f"the first {length:,} of {len(ids):,} characters (--show-length)", file=sys.stderr)
+    text, colour = Tokenizer(model.symbols).decode(beginning), color == "always" or (color == "auto" and terminal)
+    for line in drawn(text, bits(model.parameters, beginning), colour=colour):
         sys.stdout.write(f"{line}\n")
+    sys.stdout.write("\n")

@@ -35,6 +35,10 @@ class Parts:
         ]
         return [part for part in parts if len(part[1]) > 1]
 
+    def held_out(self) -> str | None:
+        """The name of the first part that was not trained on, if there is one."""
+        return next((name for name, _, _ in self.items() if name != "training"), None)
+
 
 def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") -> Parts:
     """The beginning of the text is for training, then comes validation, then the test; each of the latter may be a file

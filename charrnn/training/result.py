@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,7 @@ class Result:
         """What the scores mean, in plain sentences; empty without a validation text."""
         if self.validation is None:
             return []
-        rows = [row for row in self.history if "validation" in row]
-        losses, steps = [row["validation"] for row in rows], [row["step"] for row in rows]
-        return verdict(self.validation.nats_per_char, self.train, losses, self.yardsticks, steps)
+        return verdict_on(self.validation, self.train, self.history, self.yardsticks)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, without model and history."""
@@ -62,6 +61,15 @@ class Result:
             "yardsticks": self.yardsticks and self.yardsticks.as_dict(),
             "verdict": self.verdict,
         }
+
+
+def verdict_on(
+    score: Score, train: float | None, history: Sequence[Mapping[str, Any]], yardsticks: Yardsticks | None
+) -> list[str]:
+    """The verdict on a score, with the last training loss and the rows of a run's metrics."""
+    rows = [row for row in history if "validation" in row]
+    losses, steps = [row["validation"] for row in rows], [row["step"] for row in rows]
+    return verdict(score.nats_per_char, train, losses, yardsticks, steps)
 
 
 def measures(nats: float) -> dict[str, float]:
