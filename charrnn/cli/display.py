@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from charrnn.report.novelty import summary
 from charrnn.report.yardsticks import lines
 from charrnn.training.loop import Step
 from charrnn.training.preflight import describe_bytes, preflight
@@ -158,6 +159,8 @@ class Display:
             )
         for sentence in result.verdict if not interrupted else ():
             _say(sentence)
+        if result.novelty:
+            _say(summary(result.novelty))
         if not interrupted:
             seconds = self._session.trainer.seconds
             _say(f"{result.steps:,} steps in {_duration(seconds)}; best network in {result.checkpoint}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charrnn.cli import colour
 from charrnn.cli.options import chosen
 from charrnn.errors import CharrnnError, ConfigError, shown
 
@@ -195,11 +195,11 @@ def _show_text(model: Model, ids: Any, length: int, color: str) -> None:
     from charrnn.text.tokenizer import Tokenizer
 
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    terminal = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     beginning = ids[:length]
     if len(beginning) < len(ids):
         print(f"the first {length:,} of {len(ids):,} characters (--show-length)", file=sys.stderr)
-    text, colour = Tokenizer(model.symbols).decode(beginning), color == "always" or (color == "auto" and terminal)
-    for line in drawn(text, bits(model.parameters, beginning), colour=colour):
+    text = Tokenizer(model.symbols).decode(beginning)
+    painted = color == "always" or (color == "auto" and colour.wanted())
+    for line in drawn(text, bits(model.parameters, beginning), colour=painted):
         sys.stdout.write(f"{line}\n")
     sys.stdout.write("\n")

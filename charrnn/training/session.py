@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from charrnn.errors import CheckpointError, DivergedError, WorkerError
+from charrnn.inference.ngram import TRAIN_CHARACTERS
+from charrnn.inference.novelty import novelty
 from charrnn.inference.scoring import Score, evaluate
 from charrnn.inference.yardsticks import Yardsticks, expected_seconds, yardsticks
 from charrnn.model import Model, load, of_checkpoint
@@ -17,8 +19,9 @@ from charrnn.network.buffers import Array
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.checkpoint import Checkpoint
+from charrnn.text.tokenizer import code_points
 from charrnn.training.loop import Step, Trainer
-from charrnn.training.result import Result
+from charrnn.training.result import Result, by_heart
 from charrnn.training.run import Run
 
 LOG_EVERY = 50  # updates between rows of the metrics
@@ -26,6 +29,7 @@ SAVE_SECONDS = 60.0
 EXACT = 200_000  # up to so many characters the final score is exact, as one stream
 STREAMS = 128
 YARDSTICK_SHARE = 0.1  # of the time of training that the yardsticks may take
+SAMPLE = 1000  # characters that are compared with the training text where it has been learnt by heart
 AT_ONCE = 0.2  # seconds that nobody waits for
 
 Scoring = Callable[[str, int], Callable[[int], object]]
@@ -214,7 +218,8 @@ class Session:
         """What the run has given so far; its best network is scored on the validation and test text, if `score`.
 
         `progress` is called with the name of a text and its predictions, and gives a function of those done. With
-        `beside` the score on the validation text is set beside yardsticks, if they are cheap.
+        `beside` the score on the validation text is set beside yardsticks, if they are cheap; and where the training
+        text has been learnt by heart, a sample is compared with it.
         """
         self.run.keep_best_from_last()
         model = load(self.run.best)
@@ -229,6 +234,10 @@ class Session:
         measured: Yardsticks | None = None
         if score and beside and self.validation is not None and self.yardsticks_are_cheap:
             measured = yardsticks(trainer.streams.ids, self.validation, self.symbols)
+        history, copied = self.run.metrics(), None
+        if measured and scores["validation"] and by_heart(scores["validation"], train, history):
+            sample = model.sample(SAMPLE, temperature=0.8, seed=trainer.config.seed)
+            copied = novelty(code_points(sample), code_points(self.symbols)[trainer.streams.ids[-TRAIN_CHARACTERS:]])
         return Result(
             self.run.directory,
             self.run.best,
@@ -240,8 +249,9 @@ class Session:
             train if math.isfinite(train) else None,
             scores["validation"],
             scores["test"],
-            self.run.metrics(),
+            history,
             measured,
+            copied,
         )
 
     def close(self) -> None:
