@@ -23,11 +23,8 @@ def lines(novelty: Novelty, sample: str) -> list[str]:
 
 def summary(novelty: Novelty) -> str:
     """The same in one line."""
-    shares = [f"{share:.0%} of its sequences of {n} are new" for n, share in _ends(novelty.new)]
-    return (
-        f"a sample of {novelty.characters:,} characters copies at most {novelty.longest:,} in a row from the training "
-        f"text; {', '.join(shares)}"
-    )
+    shares = "".join(f"; of its {n}-character sequences {share:.0%} are new" for n, share in _ends(novelty.new)[:1])
+    return f"a sample of {novelty.characters:,} characters copies {novelty.longest:,} in a row at most{shares}"
 
 
 def marked(sample: str, passages: list[tuple[int, int]]) -> str:
