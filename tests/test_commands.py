@@ -62,7 +62,7 @@ def test_train_sample_and_eval_work_on_five_scripts(tmp_path: Path, script: str)
     assert result["steps"] == 40 and result["characters"] == 1600
     assert set(result) == {
         *("run", "checkpoint", "parameters", "steps", "epochs", "characters", "seconds"),
-        *("characters_per_second", "train", "validation", "test", "yardsticks", "verdict"),
+        *("characters_per_second", "train", "validation", "test", "yardsticks", "verdict", "novelty"),
     }
     assert set(result["train"]) == {"nats_per_char", "bits_per_char", "perplexity"} < set(result["validation"])
     assert b"\r" not in trained.stderr and b"\x1b" not in trained.stderr

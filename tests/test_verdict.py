@@ -9,9 +9,9 @@ import pytest
 
 from charrnn.inference.compressors import CompressorScore
 from charrnn.inference.ngram import NgramScore
-from charrnn.inference.verdict import verdict
+from charrnn.inference.verdict import learnt_by_heart, verdict
 from charrnn.inference.yardsticks import Yardsticks, yardsticks
-from charrnn.report.yardsticks import lines
+from charrnn.report.yardsticks import growth_lines, lines
 from charrnn.training.settings import Settings
 
 
@@ -31,6 +31,7 @@ BESIDE = Yardsticks(math.log(65), [ngram(1, 3.3), ngram(2, 2.5), ngram(5, 1.7)],
     [
         (4.5, "No better than a uniform guess"),
         (3.5, "does not yet know how often"),
+        (2.7, "Not yet as good as a table of which character follows which, by 0.29 bits"),
         (2.0, "Not yet as good as counting 5 characters at a time, by 0.43 bits"),
         (1.5, "Better than any counting of character sequences, by 0.29 bits"),
     ],
@@ -46,9 +47,34 @@ def test_a_validation_text_that_repeats_the_training_text_is_told() -> None:
 
 
 def test_the_course_of_a_run_is_told_from_its_losses() -> None:
-    assert "by heart" in verdict(2.0, 1.2, [2.5, 2.0, 2.1, 2.4])[0]
+    assert "by heart after its best evaluation" in verdict(2.0, 1.2, [2.5, 2.0, 2.1, 2.4])[0]
+    assert "by heart after step 1,000" in verdict(2.0, 1.2, [2.5, 2.0, 2.1, 2.4], None, [500, 1000, 1500, 2000])[0]
     assert "still learning" in verdict(1.7, 1.7, [2.5, 2.1, 1.9, 1.7])[0]
     assert verdict(1.7, 1.65, [2.5, 1.8, 1.702, 1.7]) == verdict(1.7, None, []) == []
+
+
+@pytest.mark.parametrize(
+    "validation, train, losses, expected",
+    [
+        (2.0, 1.2, [2.5, 2.0, 2.4], True),
+        (2.0, 1.8, [2.5, 2.0, 2.4], False),  # training is hardly better than validation
+        (2.0, 1.2, [2.5, 2.0, 2.01], False),  # validation has hardly risen
+        (2.0, 1.2, [2.4], False),
+        (2.0, None, [2.5, 2.0, 2.4], False),
+    ],
+)
+def test_a_text_is_learnt_by_heart_where_training_falls_away_from_a_rising_validation(
+    validation: float, train: float | None, losses: list[float], expected: bool
+) -> None:
+    assert learnt_by_heart(validation, train, losses) == expected
+
+
+def test_the_tables_of_n_grams_grow_with_their_order_and_the_network_does_not() -> None:
+    head, *rows = growth_lines(1.5, 12345, BESIDE)
+    assert head.split() == ["n-gram", "bits", "numbers", "kept", "contexts"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "5", "network"]
+    assert rows[2].split() == ["5", f"{1.7 / math.log(2):.3f}", "3,200,000", "100,000"]
+    assert rows[-1].split() == ["network", f"{1.5 / math.log(2):.3f}", "12,345"]
 
 
 def test_the_network_stands_among_its_yardsticks_from_the_worst_to_the_best() -> None:

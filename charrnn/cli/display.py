@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from charrnn.report.novelty import summary
 from charrnn.report.yardsticks import lines
 from charrnn.training.loop import Step
 from charrnn.training.preflight import describe_bytes, preflight
@@ -134,8 +135,9 @@ class Display:
         )
         return self._scoring.update
 
-    def finish(self, result: Result, interrupted: bool) -> None:
-        """Says what the training gave, where all lies and what to type next."""
+    def finish(self, result: Result, interrupted: bool, beside: bool = True) -> None:
+        """Says what the training gave, where all lies and what to type next; `beside`: whether yardsticks were asked
+        for."""
         for bar in (self.bar, self._scoring):
             if bar is not None:
                 bar.close()
@@ -149,8 +151,16 @@ class Display:
             _say("beside it, bits per character of the validation text:")
             for line in lines(result.validation.nats_per_char, result.model.parameters.vector.size, result.yardsticks):
                 _say(line)
+        elif result.validation and beside:
+            seconds = self._session.yardstick_seconds
+            _say(
+                f"yardsticks left out: they take about {_duration(seconds)}, more than a tenth of the training; "
+                f"charrnn eval --ckpt {result.run} measures them"
+            )
         for sentence in result.verdict if not interrupted else ():
             _say(sentence)
+        if result.novelty:
+            _say(summary(result.novelty))
         if not interrupted:
             seconds = self._session.trainer.seconds
             _say(f"{result.steps:,} steps in {_duration(seconds)}; best network in {result.checkpoint}")

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.cli.options import chosen
-from charrnn.errors import ConfigError, CorpusError, shown
+from charrnn.cli import colour
+from charrnn.cli.options import Ckpt, chosen, text_or_run
+from charrnn.errors import CharrnnError, ConfigError, shown
 
 if TYPE_CHECKING:
     from charrnn.inference.scoring import Score
+    from charrnn.inference.yardsticks import Yardsticks
+    from charrnn.model import Model
+    from charrnn.report.per_character import Write
+    from charrnn.training.parts import Parts
+    from charrnn.training.run import Run
 
 EXACT = 200_000  # characters up to which a part is scored as one stream
 SIDE_BY_SIDE = 128  # streams of a longer one
@@ -23,12 +30,12 @@ def evaluate(
     file: Annotated[
         str | None,
         typer.Argument(
-            help="Text file, directory, or - for standard input; left out, the run's own text.", show_default=False
+            help="Text file, directory, or - for standard input; left out, or a run, the run's own text.",
+            metavar="[TEXT]",
+            show_default=False,
         ),
     ] = None,
-    ckpt: Annotated[
-        Path | None, typer.Option(help="Checkpoint file or run directory; left out, the newest run.", metavar="PATH")
-    ] = None,
+    ckpt: Ckpt = None,
     unknown: Annotated[str, typer.Option(help="Unknown characters: error, skip or replace.", metavar="NAME")] = "error",
     encoding: Annotated[str, typer.Option(help="Encoding of the text.", metavar="NAME")] = "utf-8",
     streams: Annotated[
@@ -43,58 +50,157 @@ def evaluate(
     dtype: Annotated[
         str | None, typer.Option(help="float32 or float64; left out, the checkpoint's own.", metavar="NAME")
     ] = None,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--yardsticks/--no-yardsticks",
+            help="Set the score beside n-gram models and compressors, which learn from the run's training text.",
+            show_default=False,
+        ),
+    ] = True,
+    per_char: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what was thought of each character to this .csv or .jsonl; the text is read as one stream.",
+            metavar="FILE",
+        ),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show the text's beginning, coloured by how much it surprised the network.")
+    ] = False,
+    show_length: Annotated[int, typer.Option(min=2, help="Characters that --show shows.", metavar="INTEGER")] = 2000,
+    color: Annotated[
+        str, typer.Option(help="auto (on a terminal, unless NO_COLOR is set), always or never.", metavar="NAME")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score a whole text: nats and bits per character, perplexity, accuracy."""
     if dtype not in (None, "float32", "float64"):
         raise ConfigError(f"--dtype {dtype}: must be float32 or float64")
+    if color not in ("auto", "always", "never"):
+        raise ConfigError(f"--color {color}: must be auto, always or never")
+    if show and as_json:
+        raise ConfigError("--show and --json: only one of them can be given; --per-char has the same as data")
 
     from charrnn import blas
 
     workers = blas.configure(shards=max(1, streams // 4), rows=min(streams, 32), h=256)
 
-    from tqdm import tqdm
-
     from charrnn.model import load
-    from charrnn.report.scores import lines, parts_lines
-    from charrnn.text.corpus import encode_corpus
+    from charrnn.report.per_character import check_suffix, writing
+    from charrnn.report.scores import lines, parts_lines, unknown_line
+    from charrnn.report.yardsticks import growth_lines
+    from charrnn.report.yardsticks import lines as beside_lines
     from charrnn.text.tokenizer import check_unknown
-    from charrnn.training.parts import parts_of, run_of
+    from charrnn.text.unknown import encode_counted
+    from charrnn.training.parts import own_text, parts_of, run_of
+    from charrnn.training.result import verdict_on
 
     check_unknown(unknown)
+    if per_char is not None:
+        check_suffix(per_char)
+    file, ckpt = text_or_run(file, ckpt)
     path = chosen(ckpt)
     model, run = load(path), run_of(path)
     if dtype:
         model = model.astype(dtype)
-    if file is None:
-        if run is None or "-" in run.manifest().corpus:
-            raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn eval text.txt")
-        manifest, settings = run.manifest(), run.config({})
-        corpus = encode_corpus(manifest.corpus, settings.encoding, None, model.symbols, manifest.unknown)
+    missing = None
+    if file is not None:
+        corpus, missing = encode_counted([file], encoding, model.symbols, unknown)
+    elif run is not None:
+        corpus = own_text(run, model.symbols)
     else:
-        corpus = encode_corpus([file], encoding, None, model.symbols, unknown)
+        raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn eval text.txt")
 
-    def score(ids: Any, name: str, streams: int) -> Score:
-        with tqdm(
-            total=len(ids) - 1, unit="char", unit_scale=True, desc=name, disable=None, delay=1.0, leave=False
-        ) as bar:
-            return model.score_ids(ids, streams=streams, workers=workers, progress=bar.update)
-
-    own = run is not None and run.manifest().sha256 == corpus.sha256
-    if file is None and not own:
-        raise CorpusError(f"{path}: its text is no longer the one it was trained on; name a text to score")
-    scores = {}
-    if run is not None and own:
-        print(f"this is the text of {shown(path)}: its parts are scored apart", file=sys.stderr)
-        parts = parts_of(corpus, run.config({}), run.manifest().unknown)
-        for name in ("training", "validation", "test"):
-            ids = getattr(parts, name)
-            if len(ids) > 1:
-                scores[name] = score(ids, name, streams if len(ids) <= EXACT else max(streams, SIDE_BY_SIDE))
-    whole = None if file is None else score(corpus.ids, "whole", streams)
+    parts, scores, whole = None, {}, None
+    with nullcontext() if per_char is None else writing(per_char, model.symbols) as write:
+        if run is not None and run.manifest().sha256 == corpus.sha256:
+            print(f"this is the text of {shown(path)}: its parts are scored apart", file=sys.stderr)
+            parts = parts_of(corpus, run.config({}), run.manifest().unknown)
+            for name, ids, offset in parts.items():
+                n = streams if len(ids) <= EXACT else max(streams, SIDE_BY_SIDE)
+                scores[name] = _score(model, ids, name, offset, n, workers, write if file is None else None)
+        if file is not None:
+            whole = _score(model, corpus.ids, "whole", 0, streams, workers, write)
+    held = None if parts is None else parts.held_out()
+    compared = whole if parts is None else scores[held] if held else None
+    ids = getattr(parts, held) if held else corpus.ids
+    measured = _yardsticks(model, run, parts, ids) if beside and compared else None
+    history = run.metrics() if run and parts else []
+    train = history[-1].get("train") if history else None
+    sentences = verdict_on(compared, train, history, measured) if compared else []
     if as_json:
-        plain = {} if whole is None else whole.as_dict()
-        print(json.dumps({**plain, "parts": {name: part.as_dict() for name, part in scores.items()}}, allow_nan=False))
+        told = {
+            **({} if whole is None else whole.as_dict()),
+            "unknown": missing and {**missing.as_dict(), "treatment": unknown},
+            "parts": {name: part.as_dict() for name, part in scores.items()},
+            "yardsticks": measured and measured.as_dict(),
+            "verdict": sentences,
+        }
+        print(json.dumps(told, allow_nan=False))
         return
+    if show:
+        _show_text(model, ids if file is None else corpus.ids, show_length, color)
     for line in (*parts_lines(scores), *([] if whole is None else lines(whole))):
         sys.stdout.write(f"{line}\n")
+    if missing and missing.count:
+        sys.stdout.write(f"{unknown_line(missing, unknown)}\n")
+    if compared and measured:
+        sys.stdout.write(f"\nbits per character of the {held or 'text'}, from the worst to the best:\n")
+        nats, weights = compared.nats_per_char, model.parameters.vector.size
+        for line in (*beside_lines(nats, weights, measured), "", *growth_lines(nats, weights, measured), ""):
+            sys.stdout.write(f"{line}\n")
+    for sentence in sentences:
+        sys.stdout.write(f"{sentence}\n")
+
+
+def _score(model: Model, ids: Any, name: str, offset: int, streams: int, workers: int, write: Write | None) -> Score:
+    """With `write`, as one stream, of which each character is written."""
+    from tqdm import tqdm
+
+    from charrnn.inference.surprise import Tally, surprises
+
+    with tqdm(total=len(ids) - 1, unit="char", unit_scale=True, desc=name, disable=None, delay=1.0, leave=False) as bar:
+        if write is None:
+            return model.score_ids(ids, streams=streams, workers=workers, progress=bar.update)
+        tally = Tally()
+        for part in surprises(model.parameters, ids, progress=bar.update):
+            tally.add(part)
+            write(name, offset, part)
+        return tally.score()
+
+
+def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) -> Yardsticks | None:
+    """None, and a line that says why, where the training text is not to be had."""
+    from charrnn.inference.yardsticks import expected_seconds, yardsticks
+    from charrnn.training.parts import own_text, parts_of
+
+    if run is None:
+        print("no yardsticks: they learn from the training text, which only a run knows", file=sys.stderr)
+        return None
+    if parts is None:
+        try:
+            parts = parts_of(own_text(run, model.symbols), run.config({}), run.manifest().unknown)
+        except CharrnnError as error:
+            print(f"no yardsticks: {error}", file=sys.stderr)
+            return None
+    seconds = expected_seconds(len(parts.training), len(ids))
+    if seconds > 5:
+        print(f"measuring the yardsticks takes about {seconds:.0f} s (--no-yardsticks)", file=sys.stderr)
+    return yardsticks(parts.training, ids, model.symbols)
+
+
+def _show_text(model: Model, ids: Any, length: int, color: str) -> None:
+    from charrnn.inference.surprise import bits
+    from charrnn.report.surprise import shown as drawn
+    from charrnn.text.tokenizer import Tokenizer
+
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    beginning = ids[:length]
+    if len(beginning) < len(ids):
+        print(f"the first {length:,} of {len(ids):,} characters (--show-length)", file=sys.stderr)
+    text = Tokenizer(model.symbols).decode(beginning)
+    painted = color == "always" or (color == "auto" and colour.wanted())
+    for line in drawn(text, bits(model.parameters, beginning), colour=painted):
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write("\n")

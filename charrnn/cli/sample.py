@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from charrnn.cli import colour
 from charrnn.cli.options import Ckpt, check_utf8, chosen, one_checkpoint
 from charrnn.errors import ConfigError
+
+OWN = "own"  # stands for the run's training text; a file of this name is ./own
 
 
 def sample(
@@ -51,6 +55,14 @@ def sample(
         int, typer.Option(min=1, help="Samples, an empty line between them.", metavar="INTEGER")
     ] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same text.", metavar="INTEGER")] = None,
+    novelty: Annotated[
+        str | None,
+        typer.Option(
+            help="Tell what of the sample stands in this text, or, with own, in the run's training text; on a terminal "
+            "it is underlined.",
+            metavar="PATH",
+        ),
+    ] = None,
 ) -> None:
     """Write text. Standard output holds the text and nothing else."""
     if prompt is not None and prompt_file is not None:
@@ -72,7 +84,9 @@ def sample(
 
     check_unknown(unknown)
     Choice(temperature, top_k, top_p, greedy)  # before anything is read
-    model = load(chosen(_checkpoint(run or [], ckpt)))
+    path = chosen(_checkpoint(run or [], ckpt))
+    model = load(path)
+    corpus = None if novelty is None else _corpus(novelty, path, model.symbols)
     given = read_corpus([prompt_file]) if prompt_file is not None else prompt or ""
     if prompt_file == "-":
         given = given.removesuffix("\r\n" if given.endswith("\r\n") else "\n")
@@ -90,6 +104,14 @@ def sample(
     }
     sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
     write = sys.stdout.write
+    if corpus is not None:
+        texts = (
+            model.samples(num_samples, length, given, **options)
+            if num_samples > 1
+            else [model.sample(length, given, **options)]
+        )
+        _write_compared(texts, given, corpus)
+        return
     if num_samples == 1:
         characters = model.stream(given, length=length, **options)
         write(given)
@@ -102,8 +124,12 @@ def sample(
         finally:
             write("\n")
         return
-    texts = [f"{given}{text}".removesuffix("\n") for text in model.samples(num_samples, length, given, **options)]
-    write("\n\n".join(texts) + "\n")
+    _write_apart(f"{given}{text}" for text in model.samples(num_samples, length, given, **options))
+
+
+def _write_apart(texts: Iterable[str]) -> None:
+    """The texts, with an empty line between them."""
+    sys.stdout.write("\n\n".join(text.removesuffix("\n") for text in texts) + "\n")
 
 
 def _checkpoint(words: list[str], ckpt: Path | None) -> Path | None:
@@ -126,3 +152,35 @@ def _unescaped(text: str) -> str:
     """The text that is meant by one with \\n, \\t and \\\\ in it; any other backslash is one."""
     meant = {"n": "\n", "t": "\t", "\\": "\\"}
     return re.sub(r"\\([nt\\])", lambda match: meant[match[1]], text)
+
+
+def _corpus(novelty: str, path: Path, symbols: str) -> Any:
+    """The code points of the text that samples are compared with."""
+    from charrnn.text.corpus import read_corpus
+    from charrnn.text.tokenizer import code_points
+    from charrnn.training.parts import own_text, parts_of, run_of
+
+    if novelty != OWN:
+        return code_points(read_corpus([novelty]))
+    run = run_of(path)
+    if run is None:
+        raise ConfigError(f"{path}: its own text is not known; name one, as in: --novelty text.txt")
+    parts = parts_of(own_text(run, symbols), run.config({}), run.manifest().unknown)
+    return code_points(symbols)[parts.training]
+
+
+def _write_compared(texts: list[str], given: str, corpus: Any) -> None:
+    """The samples, with what they have copied marked on a terminal; standard error tells how much that is."""
+    from charrnn.inference.novelty import novelty
+    from charrnn.report.novelty import lines, marked
+    from charrnn.text.tokenizer import code_points
+
+    found = [novelty(code_points(text), corpus) for text in texts]
+    shown = [marked(text, one.passages) if colour.wanted() else text for text, one in zip(texts, found, strict=True)]
+    _write_apart(f"{given}{text}" for text in shown)
+    sys.stdout.flush()
+    for number, (text, one) in enumerate(zip(texts, found, strict=True), 1):
+        if len(texts) > 1:
+            print(f"sample {number}", file=sys.stderr)
+        for line in lines(one, text):
+            print(line, file=sys.stderr)

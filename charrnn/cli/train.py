@@ -44,6 +44,15 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print each setting and where it came from, and stop.")
     ] = False,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--yardsticks/--no-yardsticks",
+            help="At the end, set the result beside n-gram models and compressors, where that takes at most a tenth of "
+            "the training.",
+            show_default=False,
+        ),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     *,
     settings: dict[str, object],
@@ -102,11 +111,11 @@ def train(
                 raise WorkerError(f"{error}; saved, go on with: charrnn train --resume {directory}") from None
         if stopped.signal is None or as_json:
             try:
-                result = session.result(score=stopped.signal is None, progress=display.scoring)
+                result = session.result(stopped.signal is None, display.scoring, beside=beside)
             except (KeyboardInterrupt, SystemExit):
                 print(f"not scored; the training is saved: charrnn eval TEXT --ckpt {directory}", file=sys.stderr)
                 raise typer.Exit(128 + (stopped.signal or signal.SIGINT)) from None
-            display.finish(result, stopped.signal is not None)
+            display.finish(result, stopped.signal is not None, beside)
             if as_json:
                 print(json.dumps(result.as_dict(), allow_nan=False))
     if stopped.signal is not None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from charrnn.inference.compressors import CHARACTERS, GIVEN_CHARACTERS, CompressorScore, compressed
-from charrnn.inference.ngram import Ids, NgramScore, best, witten_bell
+from charrnn.inference.ngram import TRAIN_CHARACTERS, Ids, NgramScore, best, witten_bell
 from charrnn.text.tokenizer import code_points
+
+SECONDS = 1.5  # for a million characters, on one core
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ def yardsticks(train_ids: Ids, test_ids: Ids, symbols: str) -> Yardsticks:
     ngrams = witten_bell(train_ids, test_ids, len(symbols))
     text, given = _text(test_ids[:CHARACTERS], symbols), _text(train_ids[-GIVEN_CHARACTERS:], symbols)
     return Yardsticks(math.log(len(symbols)), ngrams, compressed(text, given))
+
+
+def expected_seconds(train: int, test: int) -> float:
+    """About how long the yardsticks of so many characters take; more of the training text are not counted."""
+    return SECONDS * (min(train, TRAIN_CHARACTERS) + test) / 1e6
 
 
 def _text(ids: Ids, symbols: str) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from charrnn.inference.scoring import Score
+from charrnn.text.unknown import Unknown
+
+SHOWN = 8  # of the symbols that are unknown
 
 
 def lines(score: Score) -> list[str]:
@@ -27,3 +30,14 @@ def parts_lines(scores: Mapping[str, Score]) -> list[str]:
         f"{name:<12}{s.nats_per_char:>9.4f}{s.bits_per_char:>9.4f}{s.perplexity:>12.3f}{s.accuracy:>10.4f}{s.characters:>14,}"
         for name, s in scores.items()
     ]
+
+
+def unknown_line(unknown: Unknown, treatment: str) -> str:
+    """How much of the text is none of the model's characters, and what became of it (skip or replace)."""
+    done = {"skip": "skipped", "replace": "replaced"}[treatment]
+    listed = " ".join(f"{symbol!r}" for symbol in unknown.symbols[:SHOWN])
+    more = f" and {len(unknown.symbols) - SHOWN} more" if len(unknown.symbols) > SHOWN else ""
+    return (
+        f"{unknown.count:,} of {unknown.characters:,} characters ({unknown.share:.1%}) are unknown to the model "
+        f"and were {done}: {listed}{more}"
+    )

@@ -18,3 +18,18 @@ def lines(nats: float, weights: int, yardsticks: Yardsticks) -> list[str]:
         (nats / math.log(2), f"this network ({weights:,} weights)"),
     ]
     return [f"{bits:7.3f}  {name}" for bits, name in sorted(rows, key=lambda row: -row[0])]
+
+
+def growth_lines(nats: float, weights: int, yardsticks: Yardsticks) -> list[str]:
+    """What the n-gram model of each order has to store for its loss, and at the end the network, which grows with
+    neither order nor text."""
+    rows = [
+        (str(score.order), score.nats_per_char, f"{score.entries:,}", f"{score.contexts:,}")
+        for score in yardsticks.ngrams
+    ]
+    rows.append(("network", nats, f"{weights:,}", ""))
+    head = f"{'n-gram':<8}{'bits':>8}{'numbers kept':>16}{'contexts':>16}"
+    return [
+        head,
+        *(f"{name:<8}{n / math.log(2):>8.3f}{kept:>16}{contexts:>16}".rstrip() for name, n, kept, contexts in rows),
+    ]

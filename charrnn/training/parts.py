@@ -8,18 +8,36 @@ from pathlib import Path
 from charrnn.errors import CorpusError
 from charrnn.network.buffers import Array
 from charrnn.storage import CHECKPOINTS
-from charrnn.text.corpus import EncodedCorpus, encode_corpus
-from charrnn.training.run import Run
+from charrnn.text.corpus import EncodedCorpus, can_be_read_again, encode_corpus, open_ids
+from charrnn.training.run import IDS, Run
 from charrnn.training.settings import Settings
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Ids of each part; of a text that is too short for one, that part is empty."""
+    """Ids of each part; of a text that is too short for one, that part is empty.
+
+    validation_offset, test_offset: where they begin in the text; 0 for a file of its own.
+    """
 
     training: Array
     validation: Array
     test: Array
+    validation_offset: int = 0
+    test_offset: int = 0
+
+    def items(self) -> list[tuple[str, Array, int]]:
+        """Name, ids and offset of each part that holds enough to be scored."""
+        parts = [
+            ("training", self.training, 0),
+            ("validation", self.validation, self.validation_offset),
+            ("test", self.test, self.test_offset),
+        ]
+        return [part for part in parts if len(part[1]) > 1]
+
+    def held_out(self) -> str | None:
+        """The name of the first part that was not trained on, if there is one."""
+        return next((name for name, _, _ in self.items() if name != "training"), None)
 
 
 def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") -> Parts:
@@ -43,7 +61,23 @@ def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") 
         validation = corpus.ids[stop : stop + val_count]
     if test is None:
         test = corpus.ids[total - test_count :]
-    return Parts(corpus.ids[:stop], validation, test)
+    offsets = (0 if settings.val_file else stop, 0 if settings.test_file else total - test_count)
+    return Parts(corpus.ids[:stop], validation, test, *offsets)
+
+
+def own_text(run: Run, symbols: str) -> EncodedCorpus:
+    """The text that a run was trained on, in its vocabulary; CorpusError if it is gone or another now."""
+    manifest, kept = run.manifest(), run.directory / IDS
+    if all(map(can_be_read_again, manifest.corpus)):
+        corpus = encode_corpus(manifest.corpus, run.config({}).encoding, None, symbols, manifest.unknown)
+        if corpus.sha256 != manifest.sha256:
+            raise CorpusError(
+                f"{run.directory}: its text is no longer the one it was trained on; restore it, or name a text to score"
+            )
+        return corpus
+    if kept.exists():
+        return open_ids(kept, manifest.sha256, symbols, verify=True)
+    raise CorpusError(f"{run.directory}: its text came from a pipe, and is gone; name a text to score")
 
 
 def run_of(path: Path) -> Run | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from charrnn.inference.novelty import Novelty
 from charrnn.inference.scoring import Score
-from charrnn.inference.verdict import verdict
+from charrnn.inference.verdict import learnt_by_heart, verdict
 from charrnn.inference.yardsticks import Yardsticks
 from charrnn.model import Model
 
@@ -19,6 +21,7 @@ class Result:
 
     steps, epochs: of the whole run. characters, seconds: of this session, which a resumed run has several of; seconds
     of training alone. train: mean loss in nats since the last evaluation. history: the rows of metrics.jsonl.
+    novelty: what a sample copies from the training text, where that was learnt by heart.
     """
 
     run: Path
@@ -33,14 +36,14 @@ class Result:
     test: Score | None
     history: list[dict[str, Any]] = field(repr=False)
     yardsticks: Yardsticks | None = field(default=None, repr=False)
+    novelty: Novelty | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> list[str]:
         """What the scores mean, in plain sentences; empty without a validation text."""
         if self.validation is None:
             return []
-        losses = [row["validation"] for row in self.history if "validation" in row]
-        return verdict(self.validation.nats_per_char, self.train, losses, self.yardsticks)
+        return verdict_on(self.validation, self.train, self.history, self.yardsticks)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, without model and history."""
@@ -60,7 +63,26 @@ class Result:
             **scores,
             "yardsticks": self.yardsticks and self.yardsticks.as_dict(),
             "verdict": self.verdict,
+            "novelty": self.novelty and self.novelty.as_dict(),
         }
+
+
+def verdict_on(
+    score: Score, train: float | None, history: Sequence[Mapping[str, Any]], yardsticks: Yardsticks | None
+) -> list[str]:
+    """The verdict on a score, with the last training loss and the rows of a run's metrics."""
+    losses = _losses(history)
+    return verdict(score.nats_per_char, train, list(losses.values()), yardsticks, list(losses))
+
+
+def by_heart(score: Score, train: float | None, history: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the training text has been learnt by heart."""
+    return learnt_by_heart(score.nats_per_char, train, list(_losses(history).values()))
+
+
+def _losses(history: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Validation losses by step."""
+    return {row["step"]: row["validation"] for row in history if "validation" in row}
 
 
 def measures(nats: float) -> dict[str, float]:

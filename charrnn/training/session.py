@@ -10,22 +10,27 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from charrnn.errors import CheckpointError, DivergedError, WorkerError
+from charrnn.inference.ngram import TRAIN_CHARACTERS
+from charrnn.inference.novelty import novelty
 from charrnn.inference.scoring import Score, evaluate
-from charrnn.inference.yardsticks import Yardsticks, yardsticks
+from charrnn.inference.yardsticks import Yardsticks, expected_seconds, yardsticks
 from charrnn.model import Model, load, of_checkpoint
 from charrnn.network.buffers import Array
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.checkpoint import Checkpoint
+from charrnn.text.tokenizer import code_points
 from charrnn.training.loop import Step, Trainer
-from charrnn.training.result import Result
+from charrnn.training.result import Result, by_heart
 from charrnn.training.run import Run
 
 LOG_EVERY = 50  # updates between rows of the metrics
 SAVE_SECONDS = 60.0
 EXACT = 200_000  # up to so many characters the final score is exact, as one stream
 STREAMS = 128
-YARDSTICK_SECONDS = 1.5  # for a million characters (docs/mathematics.md)
+YARDSTICK_SHARE = 0.1  # of the time of training that the yardsticks may take
+SAMPLE = 1000  # characters that are compared with the training text where it has been learnt by heart
+AT_ONCE = 0.2  # seconds that nobody waits for
 
 Scoring = Callable[[str, int], Callable[[int], object]]
 
@@ -193,19 +198,28 @@ class Session:
         self.run.log(row)
         self._characters, self._since = 0, trainer.seconds
 
-    def yardsticks(self) -> Yardsticks | None:
-        """What the validation loss can be set beside; None without validation, or if it would take a tenth of the time
-        that the training took."""
-        train, validation = self.trainer.streams.ids, self.validation
-        seconds = YARDSTICK_SECONDS * min(len(train) + (0 if validation is None else len(validation)), 10_000_000) / 1e6
-        if validation is None or seconds > self.trainer.seconds / 10:
-            return None
-        return yardsticks(train, validation, self.symbols)
+    @property
+    def yardstick_seconds(self) -> float:
+        """About how long it takes to measure what the validation loss can be set beside; 0 without validation."""
+        return 0.0 if self.validation is None else expected_seconds(len(self.trainer.streams.ids), len(self.validation))
 
-    def result(self, score: bool = True, progress: Scoring = lambda name, total: lambda count: None) -> Result:
+    @property
+    def yardsticks_are_cheap(self) -> bool:
+        """Whether the yardsticks take at most a tenth of the time that the training took, or no time to speak of."""
+        return self.yardstick_seconds <= max(YARDSTICK_SHARE * self.trainer.seconds, AT_ONCE)
+
+    def result(
+        self,
+        score: bool = True,
+        progress: Scoring = lambda name, total: lambda count: None,
+        *,
+        beside: bool = True,
+    ) -> Result:
         """What the run has given so far; its best network is scored on the validation and test text, if `score`.
 
-        `progress` is called with the name of a text and its predictions, and gives a function of those done.
+        `progress` is called with the name of a text and its predictions, and gives a function of those done. With
+        `beside` the score on the validation text is set beside yardsticks, if they are cheap; and where the training
+        text has been learnt by heart, a sample is compared with it.
         """
         self.run.keep_best_from_last()
         model = load(self.run.best)
@@ -217,6 +231,13 @@ class Session:
                 scores[name] = evaluate(model.parameters, ids, streams=streams, workers=workers, progress=done)
         trainer = self.trainer
         train = self._interval.total / self._interval.count if self._interval.count else self.train
+        measured: Yardsticks | None = None
+        if score and beside and self.validation is not None and self.yardsticks_are_cheap:
+            measured = yardsticks(trainer.streams.ids, self.validation, self.symbols)
+        history, copied = self.run.metrics(), None
+        if measured and scores["validation"] and by_heart(scores["validation"], train, history):
+            sample = model.sample(SAMPLE, temperature=0.8, seed=trainer.config.seed)
+            copied = novelty(code_points(sample), code_points(self.symbols)[trainer.streams.ids[-TRAIN_CHARACTERS:]])
         return Result(
             self.run.directory,
             self.run.best,
@@ -228,8 +249,9 @@ class Session:
             train if math.isfinite(train) else None,
             scores["validation"],
             scores["test"],
-            self.run.metrics(),
-            self.yardsticks() if score else None,
+            history,
+            measured,
+            copied,
         )
 
     def close(self) -> None:

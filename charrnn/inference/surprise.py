@@ -1,0 +1,94 @@
+"""Character by character: what a network thought of each one before it was read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from charrnn.errors import CorpusError
+from charrnn.inference.scoring import ROWS, Score
+from charrnn.network.buffers import Array
+from charrnn.network.output import block_rows
+from charrnn.network.parameters import Parameters
+from charrnn.network.stack import Stack, State
+
+ALTERNATIVES = 3
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """Some predictions that follow one another, the first of the character ids[start].
+
+    log_probabilities: (n,) in nats, of the characters that came.
+    ranks: (n,) 1 where no other character was more probable.
+    alternatives, probabilities: (n, k) the ids of the k most probable characters, and how probable they were.
+    """
+
+    start: int
+    targets: Array
+    log_probabilities: Array
+    ranks: Array
+    alternatives: Array
+    probabilities: Array
+
+
+@dataclass
+class Tally:
+    """The score of all predictions that were counted."""
+
+    nats: list[float] = field(default_factory=list)
+    right: int = 0
+    characters: int = 0
+
+    def add(self, part: Surprise) -> None:
+        """Counts some predictions."""
+        self.nats.append(-float(part.log_probabilities.sum(dtype=np.float64)))
+        self.right += int((part.alternatives[:, 0] == part.targets).sum())
+        self.characters += len(part.targets)
+
+    def score(self) -> Score:
+        """Their mean."""
+        return Score(math.fsum(self.nats) / self.characters, self.right / self.characters, self.characters)
+
+
+def bits(parameters: Parameters, ids: Array) -> list[float]:
+    """The surprise −log₂ A of every character of the ids (N,); NaN for the first one, which is not predicted."""
+    parts = [part.log_probabilities for part in surprises(parameters, ids)]
+    return [math.nan, *(np.concatenate(parts).astype(np.float64) / -math.log(2)).tolist()]
+
+
+def surprises(
+    parameters: Parameters,
+    ids: Array,
+    alternatives: int = ALTERNATIVES,
+    progress: Callable[[int], object] | None = None,
+) -> Iterator[Surprise]:
+    """Every character of the ids (N,) but the first, read as one stream, in pieces of bounded size.
+
+    Of characters that are equally probable, those with smaller ids stand first. CorpusError for a text of fewer than 2
+    characters.
+    """
+    count, symbols = len(ids) - 1, parameters.architecture.symbols
+    if count < 1:
+        raise CorpusError(f"a text of length {len(ids)} cannot be scored; at least 2 characters are needed")
+    stack = Stack(parameters.architecture, parameters.vector.dtype)
+    state: State = stack.begin(parameters, 1)
+    rows, k = max(1, min(ROWS, block_rows(symbols))), min(alternatives, symbols)
+    for start in range(0, count, rows):
+        stop = min(start + rows, count)
+        tape = stack.forward(parameters, ids[start:stop, None].astype(np.intp), state)
+        A = stack.probabilities(parameters, tape)[:, 0]
+        targets = ids[start + 1 : stop + 1].astype(np.intp)
+        p = np.take_along_axis(A, targets[:, None], 1)
+        top = np.argsort(-A, axis=1, kind="stable")[:, :k]
+        with np.errstate(divide="ignore"):
+            log_probabilities = np.log(p[:, 0])
+        yield Surprise(
+            start + 1, targets, log_probabilities, 1 + (p < A).sum(axis=1), top, np.take_along_axis(A, top, 1)
+        )
+        state = tape.state(stop - start)
+        if progress:
+            progress(stop - start)

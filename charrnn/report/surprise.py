@@ -1,0 +1,73 @@
+"""A text whose characters show how much each surprised a network: in colour, or with marks under each line."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+
+LEVELS = (1.0, 2.0, 4.0, 8.0)  # bits from which a character is marked, and marked more strongly
+# Black on a ground of its own, which reads the same on a dark and on a light terminal (256 colours).
+GROUNDS = (None, 230, 222, 215, 203)
+MARKS = " .:+#"
+
+
+def level(bits: float) -> int:
+    """0 for a character that was expected or not predicted (NaN), 4 for one that was hardly thought possible."""
+    return sum(bits >= bound for bound in LEVELS)
+
+
+def shown(text: str, bits: Sequence[float], *, colour: bool, width: int = 80) -> Iterator[str]:
+    """The lines of a text, of whose characters each has its surprise in bits, and what the marks mean.
+
+    A line end is shown as ⏎, another character that does not print by its escape.
+    """
+    cells: list[tuple[str, int]] = []
+    filled = 0
+    for character, surprise in zip(text, bits, strict=True):
+        drawn, strength = _drawn(character), level(surprise)
+        if filled + _columns(drawn) > width:
+            yield from _line(cells, colour)
+            cells, filled = [], 0
+        cells.append((drawn, strength))
+        filled += _columns(drawn)
+        if character == "\n":
+            yield from _line(cells, colour)
+            cells, filled = [], 0
+    if cells:
+        yield from _line(cells, colour)
+    yield _legend(colour)
+
+
+def _line(cells: list[tuple[str, int]], colour: bool) -> Iterator[str]:
+    if colour:
+        runs = groupby(cells, key=lambda cell: cell[1])
+        yield "".join(_painted("".join(part for part, _ in run), strength) for strength, run in runs)
+        return
+    yield "".join(part for part, _ in cells)
+    yield "".join(MARKS[strength] * _columns(part) for part, strength in cells).rstrip()
+
+
+def _painted(text: str, strength: int) -> str:
+    ground = GROUNDS[strength]
+    return text if ground is None else f"\x1b[38;5;16;48;5;{ground}m{text}\x1b[0m"
+
+
+def _legend(colour: bool) -> str:
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(LEVELS)] + [f"over {LEVELS[-1]:g}"]
+    keys = [_painted(f" {name} ", i) if colour else f"{MARKS[i]} {name}" for i, name in enumerate(names, 1)]
+    return f"surprise in bits: {'  '.join(keys)}; unmarked: below {LEVELS[0]:g}"
+
+
+def _drawn(character: str) -> str:
+    if character == "\n":
+        return "⏎"
+    if character.isprintable() or unicodedata.combining(character):
+        return character
+    return ascii(character)[1:-1]
+
+
+def _columns(drawn: str) -> int:
+    """Of a terminal."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in drawn)
+    return len(drawn) + wide - sum(bool(unicodedata.combining(c)) for c in drawn)
