@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, UnknownNameError
 from charrnn.inference.sampling import Choice, Sampler, until
 from charrnn.inference.scoring import Score, evaluate
 from charrnn.network.buffers import Array
@@ -272,6 +272,8 @@ def of_checkpoint(checkpoint: checkpoints.Checkpoint, path: Path) -> Model:
     try:
         architecture = Architecture(len(checkpoint.symbols), checkpoint.hidden, checkpoint.activation, checkpoint.cell)
         parameters = from_arrays(architecture, checkpoint.weights)
+    except UnknownNameError as error:
+        raise CheckpointError(f"{path}: {error}; import the module that registers it") from error
     except (ValueError, KeyError, CharrnnError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of charrnn ({error}); use another file") from error
     return Model(parameters, checkpoint.symbols, checkpoint.settings)

@@ -210,7 +210,7 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
         (["sample", "--ckpt", "bad"], 3, "bad"),
         (["sample"], 3, "no run here"),
         (["sample", "--temperature", "0"], 2, "greedy"),
-        (["sample", "--top-p", "0"], 2, "top_p"),
+        (["sample", "--top-p", "0"], 2, "--top-p"),
         (["eval", "text"], 3, "no run here"),
         (["eval", "text", "--unknown", "maybe"], 2, "unknown maybe"),
         (["gradcheck", "--truncation", "full", "--tau", "3"], 2, "--tau"),

@@ -15,6 +15,7 @@ from calls import charrnn as command
 
 import charrnn
 from charrnn.errors import CheckpointError, ConfigError, DivergedError
+from charrnn.registry import CELLS
 from charrnn.training.run import Run
 from charrnn.training.runs import find, newest, summaries, summary
 
@@ -261,3 +262,17 @@ def test_samples_are_separated_by_one_empty_line_even_where_they_end_with_a_line
 def test_bytes_that_are_no_utf8_in_an_argument_are_one_line(here: Path, arguments: list[str]) -> None:
     done = command("sample", *arguments)
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1) and "byte 0xe9" in done.err
+
+
+def test_a_run_with_a_cell_that_is_not_registered_here_is_passed_over_and_says_what_it_lacks(
+    here: Path,
+) -> None:
+    good = newest()[0]
+    CELLS["mine"] = CELLS["rnn"]
+    charrnn.train("text.txt", out="runs/mine", **{**SMALL, "cell": "mine"})
+    assert newest()[0].path == Path("runs/mine")
+    del CELLS["mine"]
+    run, passed_over = newest()
+    assert run.path == good.path and [(other.path.name, other.state) for other in passed_over] == [("mine", "foreign")]
+    with pytest.raises(CheckpointError, match=r"cell 'mine'.*import the module that registers it"):
+        charrnn.load("mine")

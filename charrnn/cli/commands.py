@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from charrnn.errors import CharrnnError
 
 # By name: the module of charrnn.cli, which holds a function of the same name, and the first sentence of its help.
 COMMANDS = {
@@ -32,6 +36,15 @@ LOOK: Any = {"add_completion": False, "pretty_exceptions_enable": False, "rich_m
 class Command(TyperCommand):
     """A command whose help lists the flags in sections, by their panels."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; its errors, which name settings and arguments, name its flags instead."""
+        try:
+            return super().invoke(ctx)
+        except CharrnnError as error:
+            names = {p.name: p.opts[0] for p in self.get_params(ctx) if p.opts[0].startswith("--")}
+            error.args = (with_flags(str(error.args[0]), names), *error.args[1:])
+            raise
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the sections in the order of their first flags."""
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -43,6 +56,20 @@ class Command(TyperCommand):
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+def with_flags(message: str, flags: Mapping[str, str]) -> str:
+    """`message` with flags for the names that have one: those of several words anywhere, others at its beginning.
+
+    What follows the number of a line is left alone: it is the key of a file.
+    """
+
+    def flag(match: re.Match[str]) -> str:
+        name, before = match[0], message[: match.start()]
+        meant = name in flags and ("_" in name or not before) and not re.search(r"line \d+: $", before)
+        return flags[name] if meant else name
+
+    return re.sub(r"(?<![\w./'\"-])[a-z]+(_[a-z]+)*(?![\w./'\"=-])", flag, message)
 
 
 class Commands(TyperGroup):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.cli import colour
+from charrnn.cli import terminal
 from charrnn.cli.options import Ckpt, chosen, text_or_run
 from charrnn.errors import CharrnnError, ConfigError, shown
 
@@ -200,7 +200,7 @@ def _show_text(model: Model, ids: Any, length: int, color: str) -> None:
     if len(beginning) < len(ids):
         print(f"the first {length:,} of {len(ids):,} characters (--show-length)", file=sys.stderr)
     text = Tokenizer(model.symbols).decode(beginning)
-    painted = color == "always" or (color == "auto" and colour.wanted())
+    painted = color == "always" or (color == "auto" and terminal.colours())
     for line in drawn(text, bits(model.parameters, beginning), colour=painted):
         sys.stdout.write(f"{line}\n")
     sys.stdout.write("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.cli import colour
+from charrnn.cli import terminal
 from charrnn.cli.options import Ckpt, check_utf8, chosen, one_checkpoint
 from charrnn.errors import ConfigError
 
@@ -114,17 +115,17 @@ def sample(
         return
     if num_samples == 1:
         characters = model.stream(given, length=length, **options)
-        write(given)
         live = sys.stdout.isatty()
+        write(_shown(given))
         try:
             for character in characters:
-                write(character)
+                write(_shown(character))
                 if live:
                     sys.stdout.flush()
         finally:
             write("\n")
         return
-    _write_apart(f"{given}{text}" for text in model.samples(num_samples, length, given, **options))
+    _write_apart(_shown(given + text) for text in model.samples(num_samples, length, given, **options))
 
 
 def _write_apart(texts: Iterable[str]) -> None:
@@ -132,13 +133,21 @@ def _write_apart(texts: Iterable[str]) -> None:
     sys.stdout.write("\n\n".join(text.removesuffix("\n") for text in texts) + "\n")
 
 
+def _shown(text: str) -> str:
+    """The text, without what a terminal would obey where one shows it."""
+    return terminal.visible(text) if sys.stdout.isatty() else text
+
+
 def _checkpoint(words: list[str], ckpt: Path | None) -> Path | None:
     """The run that the arguments name; ConfigError that tells how a prompt is given for those that name none."""
     text = " ".join(words)
     named = one_checkpoint(Path(text) if words else None, ckpt)
     if words:
-        from charrnn.training.runs import hint, located
+        from charrnn.training.run import RUNS
+        from charrnn.training.runs import find, hint, located
 
+        if len(words) == 1 and text.startswith(f"{RUNS}{os.sep}"):
+            return find(text)
         if len(words) > 1 or located(text) is None:
             flag = "--prompt-file" if Path(text).is_file() else "--prompt"
             raise ConfigError(
@@ -176,8 +185,11 @@ def _write_compared(texts: list[str], given: str, corpus: Any) -> None:
     from charrnn.text.tokenizer import code_points
 
     found = [novelty(code_points(text), corpus) for text in texts]
-    shown = [marked(text, one.passages) if colour.wanted() else text for text, one in zip(texts, found, strict=True)]
-    _write_apart(f"{given}{text}" for text in shown)
+    underline = terminal.colours()
+    _write_apart(
+        _shown(given) + (marked(text, one.passages, _shown) if underline else _shown(text))
+        for text, one in zip(texts, found, strict=True)
+    )
     sys.stdout.flush()
     for number, (text, one) in enumerate(zip(texts, found, strict=True), 1):
         if len(texts) > 1:

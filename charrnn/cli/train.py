@@ -57,7 +57,12 @@ def train(
     *,
     settings: dict[str, object],
 ) -> None:
-    """Train a network on text. Everything but the result goes to standard error."""
+    """Train a network on text.
+
+    All that is told goes to standard error, where `train` is the mean loss since the evaluation before, in nats per
+    character, and `best` marks the lowest validation loss so far, whose network is kept. With --json, standard output
+    is the result.
+    """
     run = None
     if resume is not None:
         from charrnn.training.runs import open_run
@@ -73,6 +78,9 @@ def train(
         return
     if run is None and not corpus:
         raise ConfigError("name a text to train on, as in: charrnn train corpus.txt")
+    for name in corpus or []:
+        if name.isdecimal() and not Path(name).exists():
+            raise ConfigError(f"{name}: no such text; several widths are one word, as in: --hidden 128,{name}")
     choose_workers(resolved)
 
     from charrnn.cli.display import Display

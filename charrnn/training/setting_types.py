@@ -87,7 +87,8 @@ def one_of(names: Collection[str]) -> AfterValidator:
 
 def hint(name: str, names: Iterable[str]) -> str:
     """The nearest of `names` in brackets, if one is near."""
-    near = difflib.get_close_matches(name, names, 1)
+    small = {known.lower(): known for known in names}
+    near = [small[key] for key in difflib.get_close_matches(name.lower(), small, 1)]
     return f" (did you mean {near[0]}?)" if near else ""
 
 
