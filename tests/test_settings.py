@@ -55,6 +55,20 @@ def test_the_default_recipe_states_the_defaults() -> None:
     assert stated == usual
 
 
+def test_a_recipe_is_found_by_its_name_from_anywhere_and_a_file_of_that_name_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("quick", "quick.yaml"):
+        assert resolve(Path(name), {})[0] == resolve(CONFIGS / "quick.yaml", {})[0]
+    (tmp_path / "quick").write_text("hidden: 7\n")
+    assert resolve(Path("quick"), {})[0].hidden == (7,)
+    with pytest.raises(
+        ConfigError, match=r"quik: no such file and no recipe \(did you mean quick\?\); recipes: deep, "
+    ):
+        resolve(Path("quik"), {})
+
+
 @pytest.mark.parametrize("hidden", ["128,64", " 128, 64", [128, 64], (128, 64), ["128", "64"], [np.int64(128), 64]])
 def test_widths_are_read_from_text_and_from_sequences(hidden: Any) -> None:
     assert Settings(hidden=hidden).hidden == (128, 64)

@@ -14,7 +14,7 @@ import typer
 from charrnn.cli.options import flag, with_settings
 from charrnn.errors import ConfigError, RunExistsError, WorkerError
 from charrnn.training.cores import choose_workers
-from charrnn.training.settings import FIELDS, Settings, resolve
+from charrnn.training.settings import FIELDS, Settings, recipes, resolve
 from charrnn.training.settings_file import as_written
 
 
@@ -24,7 +24,10 @@ def train(
         list[str] | None, typer.Argument(help="Text files, directories, or - for standard input.", show_default=False)
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings; flags go over it.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help=f"YAML file of settings, or a recipe ({', '.join(recipes())}); flags go over it.", metavar="FILE"
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Run directory; left out, runs/ and the name of the corpus.", metavar="DIR")

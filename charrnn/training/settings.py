@@ -34,6 +34,7 @@ from charrnn.training.settings_file import escaped, read, write
 
 NETWORK, DATA, LENGTH, OPTIMISATION, RUN = "Network", "Data", "Length of the run", "Optimisation", "Run"
 DTYPES, CUTS, CLIP_MODES = ("float32", "float64"), ("constant", "polynomial"), ("norm", "value")
+RECIPES = Path(__file__).parents[1] / "configs"
 STEPS = 3000  # of a run that is given no limit
 
 
@@ -229,6 +230,25 @@ def parse(key: str, value: object, place: str) -> Any:
     return getattr(group.model_validate({key: value}, context={key: place}), key)
 
 
+def recipes() -> dict[str, Path]:
+    """The recipes that come with charrnn: files of settings, by name."""
+    return {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
+
+
+def recipe(name: Path) -> Path:
+    """The file of settings that is meant: itself, or the recipe of charrnn's own that has this name, as in quick.
+
+    ConfigError that lists the recipes for a word that is neither.
+    """
+    if len(name.parts) != 1 or name.exists() or name.suffix not in ("", ".yaml"):
+        return name
+    known = recipes()
+    if name.stem not in known:
+        near = hint(name.stem, known)
+        raise ConfigError(f"{escaped(str(name))}: no such file and no recipe{near}; recipes: {', '.join(known)}")
+    return known[name.stem]
+
+
 def resolve(config_file: Path | None, given: Mapping[str, object]) -> tuple[Settings, dict[str, str]]:
     """The values `given` (None: not given) over the file over defaults; and where the value of each key comes from.
 
@@ -236,6 +256,7 @@ def resolve(config_file: Path | None, given: Mapping[str, object]) -> tuple[Sett
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(FIELDS, "default")
+    config_file = config_file and recipe(config_file)
     for entry in read(config_file) if config_file else ():
         place = f"{escaped(str(config_file))}, line {entry.line}"
         if entry.key not in FIELDS:
