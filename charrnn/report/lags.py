@@ -12,8 +12,8 @@ from charrnn.verify.inspection import SEEN, LayerReport
 
 def table(reports: Sequence[LayerReport], lags: int) -> Table:
     """A row for each layer."""
-    made = Table(caption=f"memory: the lag at which the gradient falls below 1 % of that at lag 0, of {lags}")
-    for head in ("layer", "units", "spectral radius", "largest singular value", "saturated", "memory"):
+    made = Table(caption=f"reach: characters back until the gradient is below 1 % of that at lag 0, of {lags}")
+    for head in ("layer", "units", "spectral radius", "largest singular value", "saturated", "reach"):
         made.add_column(head, justify="right")
     for report in reports:
         made.add_row(
@@ -57,7 +57,7 @@ def svg(reports: list[LayerReport], title: str) -> str:
         return left + (width - left - right) * lag / max(lags, 1)
 
     def y(value: float) -> float:
-        level = min(max(float(np.log10(max(value, 1e-300))), -DECADES), DECADES)
+        level = float(np.log10(max(value, 1e-300)))
         return top + (height - top - bottom) * (DECADES - level) / (2 * DECADES)
 
     parts = [
@@ -65,6 +65,9 @@ def svg(reports: list[LayerReport], title: str) -> str:
         'font-family="sans-serif" font-size="13">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
         f'<text x="{left}" y="26" font-size="15">{_escape(title)}</text>',
+        # A curve that leaves the scale is cut off at its edge.
+        f'<clipPath id="scale"><rect x="{left}" y="{top}" width="{width - left - right}" '
+        f'height="{height - top - bottom}"/></clipPath>',
     ]
     for decade in range(-DECADES, DECADES + 1):
         at = y(10.0**decade)
@@ -85,7 +88,9 @@ def svg(reports: list[LayerReport], title: str) -> str:
     )
     for report, colour in zip(reports, COLOURS * len(reports), strict=False):
         points = " ".join(f"{x(k):.1f},{y(v):.1f}" for k, v in enumerate(report.norms))
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
+        parts.append(
+            f'<polyline clip-path="url(#scale)" points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
+        )
         line = top + 18 * report.layer - 6
         parts.append(f'<text x="{width - right + 6}" y="{line}" fill="{colour}">layer {report.layer}</text>')
     return "\n".join([*parts, "</svg>", ""])

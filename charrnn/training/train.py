@@ -37,8 +37,8 @@ def train(
 ) -> Result:
     """Trains a network on text files or directories, in a run directory, and returns its best network with its scores.
 
-    `settings` are those of `charrnn train` (`Settings` lists them), over those of the file or recipe `config`. `out` is the run
-    directory, left out runs/ and the name of the text; `force` replaces a run that stands there. `init_from` takes
+    `settings` are those of `charrnn train` (`Settings` lists them), over those of the file or recipe `config`. `out` is
+    the run directory, left out runs/ and the name of the text; `force` replaces a run that stands there. `init_from` takes
     weights and vocabulary from a checkpoint; `unknown` says what becomes of characters outside of it: error, skip or
     replace. `on_event` is called with each step and evaluation. Raises the errors of charrnn.errors.
 
