@@ -37,10 +37,10 @@ def train(
 ) -> Result:
     """Trains a network on text files or directories, in a run directory, and returns its best network with its scores.
 
-    `settings` are those of `charrnn train` (`Settings` lists them), over those of the file or recipe `config`. `out` is
-    the run directory, left out runs/ and the name of the text; `force` replaces a run that stands there. `init_from` takes
-    weights and vocabulary from a checkpoint; `unknown` says what becomes of characters outside of it: error, skip or
-    replace. `on_event` is called with each step and evaluation. Raises the errors of charrnn.errors.
+    `settings` are those of `charrnn train` (`Settings` lists them); they go over those of `config`, a file or a recipe.
+    `out` is the run directory, left out runs/ and the name of the text; `force` replaces a run that stands there.
+    `init_from` takes weights and vocabulary from a checkpoint; `unknown` says what becomes of characters outside of it:
+    error, skip or replace. `on_event` is called with each step and evaluation. Raises the errors of charrnn.errors.
 
     An interrupt stops at once; `resume` goes on from the last checkpoint. From the first training on, the BLAS of this
     process has one thread (OPENBLAS_NUM_THREADS=1), unless the environment has set a number before.
