@@ -36,9 +36,9 @@ def test_a_block_replaces_the_one_of_its_name_and_no_other() -> None:
 
 def test_a_check_that_fails_is_marked_and_each_method_has_its_column() -> None:
     checks = [
-        Check("W_xh1", "full", 8, "complex-step", 1e-15),
-        Check("W_xh1", "full", 8, "central", 1e-3),
-        Check("W_xh1", "sliding", 3, "complex-step", 2e-15),
+        Check("W_xh1", "full", 8, "complex-step", 1e-15, 1e-10),
+        Check("W_xh1", "full", 8, "central", 1e-3, 1e-6),
+        Check("W_xh1", "sliding", 3, "complex-step", 2e-15, 1e-10),
     ]
     lines = shown(checks_table(checks, {"complex-step": 1e-10, "central": 1e-6, "enumeration": 1e-10}))
     (full,) = (line for line in lines if " full " in line)
@@ -75,6 +75,8 @@ CHECKS = [
     "        tolerance in the heading",
 ]
 EQUATIONS = [
+    "  the equations of Mathematics of Backpropagation",
+    "            Through Time (J. Vera, 2025)",
     "┏━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━┓",
     "┃ section ┃ equation ┃ as printed ┃ program ┃ note ┃",
     "┡━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━┩",
@@ -114,7 +116,10 @@ def stripped(made: object) -> list[str]:
 
 
 def test_a_gradient_table_heads_each_method_with_its_tolerance_and_parts_the_truncations() -> None:
-    checks = [Check("b1", "full", 8, "complex-step", 1e-15), Check("b1", "fixed", 3, "complex-step", 2e-15)]
+    checks = [
+        Check("b1", "full", 8, "complex-step", 1e-15, 1e-10),
+        Check("b1", "fixed", 3, "complex-step", 2e-15, 1e-10),
+    ]
     assert stripped(checks_table(checks, {"complex-step": 1e-10})) == CHECKS
 
 
