@@ -242,6 +242,12 @@ def test_the_newline_of_echo_is_no_part_of_a_prompt(here: Path) -> None:
     assert text(b"the\n\n").startswith("the\n")
 
 
+def test_a_prompt_with_line_ends_of_windows_is_read_by_a_model_that_knows_none(here: Path) -> None:
+    Path("p").write_bytes(b"the cat\r\nthe")
+    done = command("sample", "text", "--greedy", "--length", "9", "--prompt-file", "p")
+    assert done.out == command("sample", "text", "--greedy", "--length", "9", "--prompt", "the cat\nthe").out
+
+
 @pytest.mark.parametrize("flags", [["--greedy"], ["--top-k", "1"]])
 def test_samples_that_would_be_the_same_text_are_printed_once_and_said_so(here: Path, flags: list[str]) -> None:
     once = command("sample", "text", "--length", "9", *flags)

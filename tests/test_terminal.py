@@ -86,6 +86,7 @@ FLAGS = {"tau": "--tau", "max_steps": "--max-steps", "stop": "--stop", "learning
         ("a.yaml, line 3: max_steps 0: must be above 0", "a.yaml, line 3: max_steps 0: must be above 0"),
         ("runs/max_steps: no run", "runs/max_steps: no run"),
         ("where to stop", "where to stop"),
+        ("no Ω; stop takes other texts", "no Ω; --stop takes other texts"),
         ("--max-steps '0': must be", "--max-steps '0': must be"),
     ],
 )

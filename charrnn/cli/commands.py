@@ -59,14 +59,19 @@ class Command(TyperCommand):
 
 
 def with_flags(message: str, flags: Mapping[str, str]) -> str:
-    """`message` with flags for the names that have one: those of several words anywhere, others at its beginning.
+    """`message` with flags for the names that have one: those of several words anywhere, others at its beginning and
+    where it says what one takes.
 
     What follows the number of a line is left alone: it is the key of a file.
     """
 
     def flag(match: re.Match[str]) -> str:
-        name, before = match[0], message[: match.start()]
-        meant = name in flags and ("_" in name or not before) and not re.search(r"line \d+: $", before)
+        name, before, after = match[0], message[: match.start()], message[match.end() :]
+        meant = (
+            name in flags
+            and ("_" in name or not before or after.startswith(" takes "))
+            and not re.search(r"line \d+: $", before)
+        )
         return flags[name] if meant else name
 
     return re.sub(r"(?<![\w./'\"-])[a-z]+(_[a-z]+)*(?![\w./'\"=-])", flag, message)

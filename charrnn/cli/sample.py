@@ -91,6 +91,8 @@ def sample(
     given = read_corpus([prompt_file]) if prompt_file is not None else prompt or ""
     if prompt_file == "-":
         given = given.removesuffix("\r\n" if given.endswith("\r\n") else "\n")
+    if "\r" not in model.symbols:  # a text file of Windows, for a model that has read others
+        given = given.replace("\r\n", "\n")
     if num_samples > 1 and (greedy or top_k == 1):
         print(f"{num_samples} samples would be the same text: without chance there is only one", file=sys.stderr)
         num_samples = 1
