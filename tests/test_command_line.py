@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shlex
 import subprocess
@@ -91,3 +92,18 @@ def test_every_example_of_a_help_is_accepted_by_its_command_and_fits_the_help(na
         load(name).make_context(name, arguments)
         assert line in shown and meaning.split()[0] in shown
     assert COMMANDS[name].examples and max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "words, completed",
+    [("charrnn sa", "sample"), ("charrnn sample --top", "--top-k\n--top-p"), ("charrnn sample --ckpt bo", "book")],
+)
+def test_a_shell_completes_commands_flags_and_the_names_of_runs(tmp_path: Path, words: str, completed: str) -> None:
+    for name in ("book", "poems"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "last.npz").touch()
+    asked = {"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    command = [sys.executable, "-c", "from charrnn.cli.main import main; main()"]
+    environment = {**os.environ, **asked, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == (completed, "")

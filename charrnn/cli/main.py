@@ -16,7 +16,9 @@ from charrnn.cli.commands import LOOK, Commands
 from charrnn.cli.terminal import say
 from charrnn.errors import CharrnnError, StorageError
 
-app = typer.Typer(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, **LOOK)
+app = typer.Typer(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, **{**LOOK, "add_completion": True}
+)
 
 
 def _print_version(wanted: bool) -> None:

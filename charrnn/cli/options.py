@@ -54,8 +54,15 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+def _run_names(incomplete: str) -> list[str]:
+    """The runs whose names begin so, for the shell to complete."""
+    from charrnn.training.runs import named
+
+    return [name for name in named() if name.startswith(incomplete)]
+
+
 RUN_HELP = "Run directory, its name under runs/, or a checkpoint file; left out, the newest run that is any good."
-Ckpt = Annotated[Path | None, typer.Option("--ckpt", help=RUN_HELP, metavar="RUN")]
+Ckpt = Annotated[Path | None, typer.Option("--ckpt", help=RUN_HELP, metavar="RUN", autocompletion=_run_names)]
 
 
 def chosen(ckpt: Path | None) -> Path:

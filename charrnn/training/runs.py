@@ -80,9 +80,14 @@ def find(what: PathLike | None = None, runs: Path = RUNS) -> Path:
     raise CheckpointError(f"{os.fspath(what)}: {kind}{hint(what, runs)}; charrnn runs lists the runs that there are")
 
 
+def named(runs: Path = RUNS) -> list[str]:
+    """The names of the runs under `runs`."""
+    return [run.name for run in _directories(runs)]
+
+
 def hint(what: PathLike, runs: Path = RUNS) -> str:
     """The run whose name is nearest, in brackets, if one is near."""
-    near = difflib.get_close_matches(Path(what).name, [run.name for run in _directories(runs)], 1)
+    near = difflib.get_close_matches(Path(what).name, named(runs), 1)
     return f" (did you mean {runs / near[0]}?)" if near else ""
 
 
