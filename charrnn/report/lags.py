@@ -37,7 +37,7 @@ def picture(report: LayerReport, width: int = 72) -> list[str]:
     columns = np.array_split(norms, min(width, len(norms)))
     levels = [float(np.mean(np.log10(np.maximum(column, 1e-300)))) for column in columns]
     lines = []
-    for decade in range(DECADES - 1, -DECADES - 1, -1):  # a row is what lies between 10^decade and ten times that
+    for decade in range(DECADES - 1, -DECADES - 1, -1):  # each row covers one decade, from 10^decade up
         empty = "_" if decade == 0 else " "
         cells = [f"{empty}▁▂▃▄▅▆▇█"[round(8 * min(max(level - decade, 0.0), 1.0))] for level in levels]
         lines.append(f"{'1' if decade == 0 else f'10^{decade:+d}':>6} ┤{''.join(cells)}")
@@ -49,7 +49,7 @@ COLOURS = ("#1b6ca8", "#c8553d", "#4b8b3b", "#8a5ea8", "#b8860b", "#2a9d8f")
 
 
 def svg(reports: list[LayerReport], title: str) -> str:
-    """The norms by lag of all layers as an SVG picture, on the same scale for every network."""
+    """An SVG line chart: gradient norm (logarithmic, clipped to 10⁻⁴ … 10⁴) by lag, one line for each layer."""
     width, height, left, right, top, bottom = 720, 420, 64, 120, 48, 56
     lags = len(reports[0].norms) - 1
 

@@ -20,7 +20,7 @@ COMPLEX, CENTRAL, ENUMERATION = "complex-step", "central", "enumeration"
 TOLERANCE = {COMPLEX: 1e-10, CENTRAL: 1e-6, ENUMERATION: 1e-10}
 H = 1e-6  # step of the central differences
 ROUNDING = 4  # rounding errors of ε |L| that an evaluation of the loss may add up
-ENTRIES = 400  # of a larger parameter, so many entries are checked, and the sum over all along one random direction
+ENTRIES = 400  # for a larger parameter: this many random entries, and one random directional derivative
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ def gradcheck(problem: Problem, truncation: Truncation, seed: int = 0) -> Iterat
 
 
 def _expectation(problem: Problem, truncation: Random) -> Iterator[Check]:
+    """Compares the gradient's mean over all 2^(T − 1) cut patterns, weighted by probability, with the full one."""
     T = problem.T
     mean = np.zeros(problem.parameters.vector.size)
     for bits in range(2 ** (T - 1)):
@@ -164,7 +165,7 @@ def _objective(problem: Problem, window: Window) -> Callable[[Array], complex]:
         reference.append(tape.state(1))
 
     def state_at(t: int, parameters: Parameters, stack: Stack) -> State:
-        """The state before step t as a constant; but what a text begins with follows from the weights."""
+        """The state before step t, as a constant; a learned initial state is computed from `parameters` instead."""
         if t == 0 and problem.H_0 is None:
             return stack.begin(parameters, n)
         return [S.astype(parameters.vector.dtype) for S in reference[t]]

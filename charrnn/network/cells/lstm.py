@@ -18,7 +18,7 @@ from charrnn.network.cells import Cell, Fill, Weights, flat
 
 
 class LSTM(Cell):
-    """The error at C_t comes from H_t and from C_{t+1}; f times it goes to C_{t-1} past W_hh.
+    """dC, the whole error of C_t, comes from H_t and, as dC_t, from step t+1. f ⊙ dC goes to C_{t-1}, not through W_hh.
 
     dC = dC_t + dH_t o (1 − tanh²C_t)
     dZ_i = dC G i (1 − i)    dZ_f = dC C_{t-1} f (1 − f)    dZ_G = dC i (1 − G²)    dZ_o = dH_t tanh(C_t) o (1 − o)
@@ -65,7 +65,7 @@ class LSTM(Cell):
         np.copyto(K_past, f)
 
     def pull(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, direct: Array) -> None:
-        """dZ from dH_t and dC; f ⊙ dC into `direct`. dR = dZ."""
+        """Writes dZ, which is also dR, and f ⊙ dC into `direct`, which holds dC until then. dS is dH_t and dC_t."""
         (dH, dC_t), (K_i, K_f, K_G, K_past, K_o, K_C), dC = dS, K, direct
         add(multiply(dH, K_C, dC), dC_t, dC)
         multiply(dC, K_i, dZ[0])
