@@ -38,6 +38,8 @@ def kinds_of_batches(n: int, cell: str) -> dict[str, Batch]:
     batches["beginning"].state = None
     batches["a gain for each sequence"] = batch_of(n, cell=cell)
     batches["a gain for each sequence"].window = Window(np.random.default_rng(0).random((6, n)), 0, 6)
+    batches["pieces"] = batch_of(n, cell=cell)
+    batches["pieces"].window = Window(np.ones(6), 0, 6, None, np.random.default_rng(0).random((6, n)) < 0.4)
     return batches
 
 

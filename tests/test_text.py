@@ -123,6 +123,17 @@ def test_every_target_is_the_next_character_and_two_epochs_see_all_of_them(lengt
     assert (streams.notice is None) == ((streams.batch_size, streams.seq_length) == (n, T))
 
 
+def test_hardly_anything_of_a_short_text_is_left_out_and_a_long_one_keeps_its_sequence_length() -> None:
+    kept = 0
+    for pairs in range(100, 60_000, 97):
+        streams = Streams(np.zeros(pairs + 1, np.uint8), 64, 64)
+        left_out = pairs - streams.batch_size * 64 * (pairs // (streams.batch_size * 64))
+        assert streams.dropped <= 0.051 * pairs, pairs  # T = 32 in two steps leaves out one of 65
+        assert (streams.seq_length == 64) == (left_out <= 0.05 * pairs), pairs
+        kept += streams.seq_length == 64
+    assert kept > 100 and Streams(np.zeros(100_000, np.uint8), 64, 64).seq_length == 64
+
+
 def test_a_text_of_one_character_cannot_be_cut_into_streams() -> None:
     with pytest.raises(CorpusError, match="1 character"):
         Streams(np.arange(1), 4, 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -83,9 +83,10 @@ class Batch:
 
     def _gains(self, start: int, stop: int) -> Window:
         window = self.window
-        if window.gains.ndim == 1:
+        if window.gains.ndim == 1 and window.fresh is None:
             return window
-        return Window(window.gains[:, start:stop], window.context, window.divisor, window.lags)
+        gains = window.gains if window.gains.ndim == 1 else window.gains[:, start:stop]
+        return replace(window, gains=gains, fresh=None if window.fresh is None else window.fresh[:, start:stop])
 
 
 @dataclass(slots=True)

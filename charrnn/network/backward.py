@@ -43,11 +43,13 @@ def in_one_pass(
     scratch: Buffers,
     add: bool,
     hand_back: bool,
+    begun: Array | None,
 ) -> State:
     """Goes back through one segment, from the top layer down. Returns ∂L/∂S_0 of each layer, if `hand_back`.
 
     dH (T, n, h_L) is ∂L/∂H of the top layer, `crossings` holds the gains of the steps, and `dS_T` is what the later
-    segment has handed back. With `add`, the gradient is added to the one that is there.
+    segment has handed back. With `add`, the gradient is added to the one that is there. `begun` are those of the T·n
+    steps that had the state that a text begins with, for a cell that learns it.
     """
     hidden = parameters.architecture.hidden
     T, n = tape.ids.shape
@@ -62,8 +64,10 @@ def in_one_pass(
         cell.slopes(W, of_layer.Z.array, of_layer.R.array, of_layer.before, of_layer.after, errors.K.array)
         layers.backward(cell, W, errors, crossings, scratch)
         if hand_back:
-            handed.insert(0, layers.handed_back(cell, W, errors))
+            handed.insert(0, layers.handed_back(cell, W, errors, slice(n)))
         add_gradient(cell, parameters, tape, i, errors, gradient, scratch, add)
+        if begun is not None:
+            cell.begin_gradient(W, layers.handed_back(cell, W, errors, begun), gradient.layer(i + 1))
         if i > 0:
             dH = error(cell, scratch, i - 1, T, n, hidden[i - 1])
             errors.dZ.rows.dot(W["W_x"].T, dH.rows)
@@ -80,12 +84,13 @@ def by_lag(
     lags: int,
     gradient: Parameters,
     scratch: Buffers,
-) -> tuple[State, Array]:
+    begun: Array | None = None,
+) -> Array:
     """Carries errors back lag by lag, for all steps t at once; an error stops after `lags` steps.
 
     E_k⁽ˡ⁾[t] = dZ_k⁽ˡ⁺¹⁾[t] W_xᵀ + gains[t+1] (dR_{k-1}⁽ˡ⁾[t+1] W_hhᵀ and what the cell carries); dZ_k = pull(E_k), and
-    dZ = Σ_k dZ_k. Returns ∂L/∂S_0 of each layer, and the norms ‖dZ_k⁽ˡ⁾‖ (lags, L): how much of the error is left k
-    steps back.
+    dZ = Σ_k dZ_k. Returns the norms ‖dZ_k⁽ˡ⁾‖ (lags, L): how much of the error is left k steps back. `begun` is that of
+    `in_one_pass`.
     """
     hidden = parameters.architecture.hidden
     T, n = tape.ids.shape
@@ -117,12 +122,12 @@ def by_lag(
                 dH = error(cell, scratch, i - 1, T, n, hidden[i - 1])
                 E.dZ.rows.dot(W["W_x"].T, dH.rows)
                 through_dropout(dH, tape.masks[i - 1])
-    handed = []
     for i, sums in enumerate(total):
         W = parameters.layer(i + 1)
-        handed.append(layers.handed_back(cell, W, sums))
         add_gradient(cell, parameters, tape, i, sums, gradient, scratch, add=False)
-    return handed, norms
+        if begun is not None:
+            cell.begin_gradient(W, layers.handed_back(cell, W, sums, begun), gradient.layer(i + 1))
+    return norms
 
 
 def _handed_to_the_step_before(

@@ -44,12 +44,29 @@ class Errors:
         return list(zip(*of_step, *before, strict=True))[::-1]
 
 
-def forward(cell: Cell, W: Weights, tape: LayerTape, buffers: Buffers) -> None:
-    """S_t from Z_t = X_t W_x + b, R_t = H_{t-1} W_hh and S_{t-1}, for t = 1 … T."""
+def forward(cell: Cell, W: Weights, tape: LayerTape, buffers: Buffers, fresh: Array | None = None) -> None:
+    """S_t from Z_t = X_t W_x + b, R_t = H_{t-1} W_hh and S_{t-1}, for t = 1 … T.
+
+    Where `fresh` (T, n) holds, S_{t-1} is the state that a text begins with.
+    """
     step = cell.step
     product = product_with(W["W_hh"], rows(tape.S.array.shape[-2]), buffers, cell.gates)
     times_W = product.times
-    for H_before, R_view, Z_t, R_t, before, after in tape.each(product):
+    if fresh is None:
+        for H_before, R_view, Z_t, R_t, before, after in tape.each(product):
+            times_W(H_before, R_view)
+            step(W, Z_t, R_t, before, after)
+        return
+    n = tape.S.array.shape[-2]
+    begin = cell.begin(W, n)
+    begun = [np.flatnonzero(of_step) for of_step in fresh]
+    views = zip(tape.each(product), tape.S.each[:-1], begun, strict=True)
+    for (H_before, R_view, Z_t, R_t, before, after), last, sequences in views:
+        before[...] = last
+        if len(sequences) == n:
+            before[...] = begin.reshape(before.shape)
+        elif len(sequences):
+            before[..., sequences, :] = begin[..., sequences, :]
         times_W(H_before, R_view)
         step(W, Z_t, R_t, before, after)
 
@@ -63,6 +80,7 @@ def backward(cell: Cell, W: Weights, errors: Errors, gains: Sequence[float | Arr
     pull, carries = cell.pull, cell.carries is not None
     *later, first = errors.back
     back = buffers.block("back", *first[-2].shape)
+    scaled = buffers.block("scaled", *first[4].shape) if carries else back
     product = product_with(W["W_hh"].T, rows(errors.dS.array.shape[-2]), buffers)
     times_W_T, back_view = product.times, product.view(back)
     steps = zip(later, gains[:0:-1], strict=True)
@@ -75,9 +93,7 @@ def backward(cell: Cell, W: Weights, errors: Errors, gains: Sequence[float | Arr
             multiply(back, gain, back)
         add(dH_before, back, dH_before)
         if carries:
-            if gain is not WHOLE:
-                multiply(direct, gain, direct)
-            add(carried_before, direct, carried_before)
+            add(carried_before, direct if gain is WHOLE else multiply(direct, gain, scaled), carried_before)
     pull(W, *first[:5])
 
 
@@ -86,13 +102,14 @@ def rows(n: int) -> int | None:
     return None if n == 1 else n
 
 
-def handed_back(cell: Cell, W: Weights, errors: Errors) -> Array:
-    """What the first step hands to the state that came in, ∂L/∂S_0: dR_1 W_hhᵀ at H, and `direct`."""
-    assert errors.dR.matrix is not None
-    dR_1 = errors.dR.matrix[0]
-    dH_0 = dR_1 @ W["W_hh"].T
-    dS_0 = np.zeros((cell.states, *dH_0.shape), dR_1.dtype)
-    dS_0[0] = dH_0
+def handed_back(cell: Cell, W: Weights, errors: Errors, at: slice | Array) -> Array:
+    """What some of the T·n steps, the rows `at`, hand to the state that came in, ∂L/∂S_{t-1}: dR_t W_hhᵀ at H, and
+    `direct`; no gain is in it."""
+    dR = errors.dR.rows[at]
+    dH = dR @ W["W_hh"].T
+    dS = np.zeros((cell.states, *dH.shape), dR.dtype)
+    dS[0] = dH
     if cell.carries:
-        dS_0[slice(*cell.carries)] += errors.direct.array[..., 0, :, :]
-    return dS_0[0] if cell.states == 1 else dS_0
+        direct = errors.direct.array
+        dS[slice(*cell.carries)] += direct.reshape(*direct.shape[:-3], -1, direct.shape[-1])[..., at, :]
+    return dS[0] if cell.states == 1 else dS

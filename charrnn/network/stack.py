@@ -67,11 +67,12 @@ class Stack:
         masks: Masks = None,
         segment: int = 0,
         slot: int = 0,
+        fresh: Array | None = None,
     ) -> Tape:
         """Document §1.2: Z_t = X_t W_x + b and S_t = step(Z_t, H_{t-1} W_hh, S_{t-1}), layer upon layer.
 
-        `inputs` are ids (T, n) or one-hot (T, n, d); `state` came in, None where the text begins. The tape stays valid
-        until the next forward pass into the same `slot`.
+        `inputs` are ids (T, n) or one-hot (T, n, d); `state` came in, None where the text begins. Where `fresh` (T, n)
+        holds, a piece of the text begins. The tape stays valid until the next forward pass into the same `slot`.
         """
         cell = self.cell
         tape = Tape(one_hot.input_ids(inputs, self.architecture.symbols))
@@ -80,10 +81,10 @@ class Stack:
             state = self.begin(parameters, n)
         for i in range(len(self.architecture.hidden)):
             W = parameters.layer(i + 1)
-            of_layer = self._layer_tape(i, T, n, slot)
+            of_layer = self._layer_tape(i, T, n, slot, fresh is not None)
             self._inputs(parameters, tape, i, of_layer.Z)
             of_layer.came_in[...] = state[i]
-            layers.forward(cell, W, of_layer, self._buffers)
+            layers.forward(cell, W, of_layer, self._buffers, fresh)
             tape.layers.append(of_layer)
             tape.masks.append(masks(segment, i + 1, T) if masks else None)
         return tape
@@ -106,7 +107,7 @@ class Stack:
                 X.dot(W_x, of_gate.rows)
                 np.add(of_gate.rows, b, of_gate.rows)
 
-    def _layer_tape(self, i: int, T: int, n: int, slot: int) -> LayerTape:
+    def _layer_tape(self, i: int, T: int, n: int, slot: int, pieces: bool) -> LayerTape:
         """Layer i's part of the tape in `slot`. Z and R of a cell that does not keep them are shared by all layers."""
         cell, h, buffers = self.cell, self.architecture.hidden[i], self._buffers
 
@@ -114,9 +115,10 @@ class Stack:
             own, keeps_R = f"{slot}.{i}", "R" in cell.keeps
             Z = buffers.planes(f"Z{own}" if "Z" in cell.keeps else "Z", cell.gates, T, n, h)
             R = buffers.stepwise(f"R{own}" if keeps_R else "R", cell.gates, T if keeps_R else 1, n, h)
-            return LayerTape(Z, R, buffers.planes(f"S{own}", cell.states, T + 1, n, h))
+            S = buffers.planes(f"S{own}", cell.states, T + 1, n, h)
+            return LayerTape(Z, R, S, buffers.planes(f"S_before{own}", cell.states, T, n, h) if pieces else None)
 
-        return buffers.kept(("tape", slot, i, T, n), make)
+        return buffers.kept(("tape", slot, i, T, n, pieces), make)
 
     def probabilities(self, parameters: Parameters, tape: Tape) -> Array:
         """A (T, n, a) = softmax(H W_ha + b_a) of every step of the tape."""
@@ -153,6 +155,7 @@ class Stack:
         on the way back.
         """
         T, n = inputs.shape[:2]
+        fresh = window.fresh
         keep = T if keep is None else keep
         divisor = divisor or n * window.divisor
         for dW in gradient.sums:
@@ -165,7 +168,8 @@ class Stack:
         states: list[State | None] = []  # the one that each segment begins with
         for i, steps in enumerate(segments):
             states.append(state)
-            tape = self.forward(parameters, inputs[steps], state, masks, i, 0 if recompute else i)
+            begins = None if fresh is None else fresh[steps]
+            tape = self.forward(parameters, inputs[steps], state, masks, i, 0 if recompute else i, begins)
             tapes.append(tape)
             if steps.start < keep <= steps.stop:
                 kept = tape.state(keep - steps.start)
@@ -179,27 +183,33 @@ class Stack:
         total, dS_T, crossings = 0.0, None, window.crossings()
         for i in range(len(segments) - 1, -1, -1):
             tape, steps = tapes[i], segments[i]
+            begins = None if fresh is None else fresh[steps]
             if recompute and steps.stop < T:
-                tape = self.forward(parameters, inputs[steps], states[i], masks, i)
+                tape = self.forward(parameters, inputs[steps], states[i], masks, i, fresh=begins)
             first = max(window.context - steps.start, 0)
             part = targets[max(steps.start - window.context, 0) : max(steps.stop - window.context, 0)]
             dH, loss = self._output_error(parameters, tape, part, first, divisor, gradient)
             total += loss
             gains, add = crossings[steps], steps.stop < T
-            # What a text begins with is a parameter of its first step, not a step before it: no gain scales its error.
-            begins = states[i] is None and self.cell.learns_begin
-            if window.lags is None:
-                hand_back = begins or steps.start > 0
-                dS_0 = backward.in_one_pass(
-                    self.cell, parameters, tape, dH, gains, dS_T, gradient, self._buffers, add, hand_back
-                )
-            else:
-                dS_0, _ = backward.by_lag(self.cell, parameters, tape, dH, gains, window.lags, gradient, self._buffers)
-            if begins:
-                for j, dS in enumerate(dS_0):
-                    self.cell.begin_gradient(parameters.layer(j + 1), dS, gradient.layer(j + 1))
+            begun = self._begun(states[i] is None, n, begins)
+            if window.lags is not None:  # there is one segment
+                backward.by_lag(self.cell, parameters, tape, dH, gains, window.lags, gradient, self._buffers, begun)
+                break
+            dS_0 = backward.in_one_pass(
+                self.cell, parameters, tape, dH, gains, dS_T, gradient, self._buffers, add, steps.start > 0, begun
+            )
             dS_T = [gains[0] * dS for dS in dS_0]
         return total, kept
+
+    def _begun(self, text_begins: bool, n: int, fresh: Array | None) -> Array | None:
+        """Those of the T·n steps that had the state which a text begins with; None for a cell that does not learn it.
+
+        That state is a parameter of its step, not a step before it: no gain scales its error.
+        """
+        if not self.cell.learns_begin or (fresh is None and not text_begins):
+            return None
+        first = np.arange(n if text_begins else 0)
+        return first if fresh is None else np.union1d(first, np.flatnonzero(fresh))
 
     def error_norms_by_lag(self, parameters: Parameters, tape: Tape, targets: Array, lags: int) -> Array:
         """‖dZ_k‖ (lags, L) for the losses of the tape's last steps, those of `targets`: how far back they are felt."""
@@ -207,8 +217,7 @@ class Stack:
         T = len(tape.ids)
         with np.errstate(divide="ignore"):  # the losses themselves do not matter here
             dH, _ = self._output_error(parameters, tape, targets, T - len(targets), targets.size, gradient)
-        _, norms = backward.by_lag(self.cell, parameters, tape, dH, [WHOLE] * T, lags, gradient, self._buffers)
-        return norms
+        return backward.by_lag(self.cell, parameters, tape, dH, [WHOLE] * T, lags, gradient, self._buffers)
 
     def _output_error(
         self, parameters: Parameters, tape: Tape, targets: Array, first: int, divisor: float, gradient: Parameters

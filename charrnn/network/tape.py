@@ -20,6 +20,7 @@ class LayerTape:
     Z: Steps  # (gates, T, n, h), as the cell's step left it; for cells that do not keep it, whatever came later
     R: Steps  # (gates, T, n, h) likewise; a single step for cells that do not keep it
     S: Steps  # (states, T+1, n, h): the first step came in, all but the last are the S_{t-1}, all but the first the S_t
+    own: Steps | None = None  # (states, T, n, h): the S_{t-1}, where pieces begin that do not go on from the S_t before
     _steps: dict[int | None, list[StepViews]] = field(default_factory=dict)  # by the layout of the product
 
     @cached_property
@@ -30,6 +31,8 @@ class LayerTape:
     @cached_property
     def H_before(self) -> Array:
         """H_{t-1} of all steps, as rows (T·n, h)."""
+        if self.own is not None:
+            return self.own.plane(0).rows
         return self.S.plane(0).rows[: -self.S.array.shape[-2]]
 
     @cached_property
@@ -40,7 +43,7 @@ class LayerTape:
     @cached_property
     def before(self) -> Array:
         """S_{t-1} of all steps."""
-        return self.S.array[..., :-1, :, :]
+        return self.S.array[..., :-1, :, :] if self.own is None else self.own.array
 
     @cached_property
     def after(self) -> Array:
@@ -51,17 +54,19 @@ class LayerTape:
         """H_{t-1}, R_t as the product with W_hh writes into it, Z_t, R_t, S_{t-1} and S_t of every step."""
         steps = self._steps.get(product.layout)
         if steps is None:
-            Z, R, S, H = self.Z.each, self.R.each, self.S.each, self.S.plane(0).each
+            before = self.S if self.own is None else self.own
+            Z, R, S, H = self.Z.each, self.R.each, before.each, before.plane(0).each
             views, each = list(map(product.view, R)), len(Z) // len(R)
-            steps = list(zip(H, views * each, Z, R * each, S, S[1:], strict=False))
+            steps = list(zip(H, views * each, Z, R * each, S, self.S.each[1:], strict=False))
             self._steps[product.layout] = steps
         return steps
 
     def drop_views(self) -> None:
         """Lets the views of single steps go; they are made again when they are asked for."""
         self._steps.clear()
-        for holder in (self.Z, self.R, self.S, self.S.plane(0)):
-            vars(holder).pop("each", None)
+        for steps in (self.Z, self.R, self.S, self.own):
+            for holder in () if steps is None else (steps, steps.plane(0)):
+                vars(holder).pop("each", None)
 
 
 @dataclass

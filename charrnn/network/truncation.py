@@ -38,21 +38,27 @@ class Window:
     gains (T,), or (T, n) if sequences differ: what step t hands to step t−1 is multiplied by gains[t].
     lags: how many steps a loss reaches, its own included; None for no limit.
     divisor: the sum of the losses over time is divided by it (and by n).
+    fresh (T, n): True where a piece of the text begins. S_{t−1} of such a step is the state that a text begins with,
+    and its gain is 0. None if the text is one piece.
     """
 
     gains: Array
     context: int
     divisor: float
     lags: int | None = None
+    fresh: Array | None = None
 
     def crossings(self) -> list[float | Array]:
         """The gain of every step: the objects WHOLE and CUT, another number, or a column (n, 1)."""
-        if self.gains.size == len(self.gains):  # one for all sequences, or for the only one, whose steps are vectors
-            gains: list[float | Array] = self.gains.ravel().tolist()
+        every = self.gains
+        if self.fresh is not None:
+            every = np.where(self.fresh, CUT, every if every.ndim == 2 else every[:, None])
+        if every.size == len(every):  # one for all sequences, or for the only one, whose steps are vectors
+            gains: list[float | Array] = every.ravel().tolist()
             if gains.count(WHOLE) == len(gains):
                 return [WHOLE] * len(gains)
             return [WHOLE if gain == 1 else CUT if gain == 0 else gain for gain in gains]
-        return [WHOLE if (gain == 1).all() else CUT if not gain.any() else gain[:, None] for gain in self.gains]
+        return [WHOLE if (gain == 1).all() else CUT if not gain.any() else gain[:, None] for gain in every]
 
 
 @dataclass(frozen=True)

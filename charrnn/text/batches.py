@@ -10,14 +10,20 @@ from charrnn.errors import CorpusError
 from charrnn.text.tokenizer import Ids
 
 RELEASE = 64_000_000  # characters read from a mapped text before its memory is given back
+SPARED = 0.05  # of the text: so much may be left out of an epoch, or read twice, before T gives way
 
 
 class Streams:
     """n streams of `length` characters each; a character's target is the very next one of the text.
 
     A text too short gets a smaller T and then a smaller n, and `notice` says so. What does not fill a batch is
-    `dropped`: at the end of the text in even epochs, at its beginning in odd ones, so that all of it is seen.
+    `dropped`: at the end of the text in even epochs, at its beginning in odd ones, so that all of it is seen. Where
+    that would be more than a twentieth, T becomes smaller, by half at most.
+
+    end: the id that ends a piece, where the text is many of them (text/pieces.py).
     """
+
+    end: int | None = None
 
     def __init__(
         self, ids: Ids, batch_size: int, seq_length: int, release: Callable[[], object] = lambda: None
@@ -30,6 +36,9 @@ class Streams:
             )
         self.seq_length = min(seq_length, pairs)
         self.batch_size = min(batch_size, pairs // self.seq_length)
+        each = pairs // self.batch_size
+        if pairs - self.batch_size * (each - each % self.seq_length) > SPARED * pairs:
+            self.seq_length = each // -(-each // self.seq_length)
         self.notice: str | None = None
         if (self.batch_size, self.seq_length) != (batch_size, seq_length):
             self.notice = f"the text is short: batch size {self.batch_size}, sequence length {self.seq_length}"
