@@ -16,7 +16,7 @@ from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusErr
 from charrnn.inference.sampling import Choice, Sampler, until
 from charrnn.inference.scoring import Score, evaluate
 from charrnn.network.buffers import Array
-from charrnn.network.parameters import Architecture, Parameters, from_arrays
+from charrnn.network.parameters import Architecture, Parameters, from_arrays, widened
 from charrnn.network.stack import Stack, State
 from charrnn.network.truncation import Truncation, truncation
 from charrnn.storage import checkpoint as checkpoints
@@ -206,6 +206,18 @@ class Model:
         expected = [cell.state_shape(1, h) for h in self.architecture.hidden]
         if state is not None and [np.shape(S) for S in state] != expected:
             raise ValueError(f"a state must have arrays {expected}, has {[np.shape(S) for S in state]}")
+
+    def grown(self, symbols: str, init: str = "orthogonal", seed: int = 1) -> Model:
+        """The same model with more symbols: `symbols`, sorted, which hold all of its own.
+
+        The new ones have weights as at the start of a training, drawn by the way `init` with `seed`. What the model
+        says of the others, relative to each other, stays as it was. ConfigError if a symbol of its own is missing.
+        """
+        missing = [symbol for symbol in self.symbols if symbol not in symbols]
+        if missing or list(symbols) != sorted(set(symbols)):
+            raise ConfigError("symbols: must be sorted, each once, and hold all that the model has")
+        places = np.searchsorted(list(symbols), list(self.symbols))
+        return replace(self, parameters=widened(self.parameters, len(symbols), places, init, seed), symbols=symbols)
 
     def astype(self, dtype: npt.DTypeLike) -> Model:
         """The same model with weights of another precision, float32 or float64; ConfigError for any other."""

@@ -66,7 +66,8 @@ class Display:
         layers = f"{len(architecture.hidden)} layer{'s' if len(architecture.hidden) > 1 else ''}"
         widths = ", ".join(map(str, architecture.hidden))
         each = f"{streams.steps_per_epoch:,} step{'s' if streams.steps_per_epoch != 1 else ''} an epoch"
-        say(f"text      {corpus.characters:,} characters, {len(corpus.symbols):,} different")
+        files = f", from {corpus.files:,} files" if corpus.files > 1 else ""
+        say(f"text      {corpus.characters:,} characters, {len(corpus.symbols):,} different{files}")
         say(
             f"network   {layers} of {widths} units, "
             f"{trainer.parameters.vector.size:,} parameters, {describe_bytes(need.memory_bytes)} of memory",

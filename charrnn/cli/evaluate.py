@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charrnn.cli import terminal
-from charrnn.cli.options import Ckpt, chosen, text_or_run
+from charrnn.cli.options import Ckpt, Encoding, chosen, text_or_run, whisper
 from charrnn.errors import CharrnnError, ConfigError, shown
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def evaluate(
     ] = None,
     ckpt: Ckpt = None,
     unknown: Annotated[str, typer.Option(help="Unknown characters: error, skip or replace.", metavar="NAME")] = "error",
-    encoding: Annotated[str, typer.Option(help="Encoding of the text.", metavar="NAME")] = "utf-8",
+    encoding: Encoding = None,
     streams: Annotated[
         int,
         typer.Option(
@@ -93,7 +93,7 @@ def evaluate(
     from charrnn.report.yardsticks import lines as beside_lines
     from charrnn.text.tokenizer import check_unknown
     from charrnn.text.unknown import encode_counted
-    from charrnn.training.parts import own_text, parts_of, run_of
+    from charrnn.training.parts import own_text, parts_of, reading_of, run_of
     from charrnn.training.result import verdict_on
 
     check_unknown(unknown)
@@ -106,11 +106,12 @@ def evaluate(
         model = model.astype(dtype)
     missing = None
     if file is not None:
-        corpus, missing = encode_counted([file], encoding, model.symbols, unknown)
+        corpus, missing = encode_counted([file], reading_of(run, encoding), model.symbols, unknown)
     elif run is not None:
         corpus = own_text(run, model.symbols)
     else:
         raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn eval text.txt")
+    whisper(corpus.notes)
 
     parts, scores, whole = None, {}, None
     with nullcontext() if per_char is None else writing(per_char, model.symbols) as write:

@@ -169,11 +169,11 @@ def _corpus(novelty: str, path: Path, symbols: str) -> Any:
     """The code points of the text that samples are compared with."""
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import code_points
-    from charrnn.training.parts import own_text, parts_of, run_of
+    from charrnn.training.parts import own_text, parts_of, reading_of, run_of
 
-    if novelty != OWN:
-        return code_points(read_corpus([novelty]))
     run = run_of(path)
+    if novelty != OWN:
+        return code_points(read_corpus([novelty], reading_of(run)))
     if run is None:
         raise ConfigError(f"{path}: its own text is not known; name one, as in: --novelty text.txt")
     parts = parts_of(own_text(run, symbols), run.config({}), run.manifest().unknown)

@@ -33,14 +33,20 @@ def train(
         Path | None, typer.Option(help="Run directory; left out, runs/ and the name of the corpus.", metavar="DIR")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a run that is in the way.")] = False,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run, exactly.", metavar="RUN")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on with this run, exactly; CORPUS says where its text is, if it was moved.", metavar="RUN"
+        ),
+    ] = None,
     init_from: Annotated[
         Path | None, typer.Option(help="Take weights and vocabulary from a run or checkpoint.", metavar="CKPT")
     ] = None,
     unknown: Annotated[
         str,
         typer.Option(
-            help="Characters outside the vocabulary (--init-from, --val-file, --test-file): error, skip or replace.",
+            help="Characters outside the vocabulary (--init-from, --val-file, --test-file): error, skip, replace, or "
+            "grow, which takes them in.",
             metavar="NAME",
         ),
     ] = "error",
@@ -70,7 +76,7 @@ def train(
     if resume is not None:
         from charrnn.training.runs import open_run
 
-        _refuse_with_resume(corpus=corpus, config=config, out=out, init_from=init_from, force=force or None)
+        _refuse_with_resume(config=config, out=out, init_from=init_from, force=force or None)
         run, origins = open_run(resume), dict.fromkeys(FIELDS, str(resume))
         resolved = run.resumed_settings(settings)
     else:
@@ -87,13 +93,11 @@ def train(
     choose_workers(resolved)
 
     from charrnn.cli.display import Display
-    from charrnn.text.tokenizer import check_unknown
     from charrnn.training import prepare
 
-    check_unknown(unknown)
     with Display(resolved) as display:
         if run is not None:
-            prepared = prepare.resume(run, resolved, display.reading)
+            prepared = prepare.resume(run, resolved, display.reading, corpus)
         else:
             try:
                 prepared = prepare.create(

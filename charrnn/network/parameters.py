@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -111,6 +111,24 @@ def from_arrays(architecture: Architecture, arrays: Mapping[str, Array]) -> Para
     for name in parameters:
         parameters[name][...] = arrays[name]
     return parameters
+
+
+def widened(parameters: Parameters, symbols: int, places: Array, init: str, seed: int) -> Parameters:
+    """The weights with more symbols, of which the former ones are now at `places` (former symbols,).
+
+    Their rows of W_xh1 and columns of W_ha and b_a are kept, all else that concerns no symbol too; the others are those
+    of `initial`.
+    """
+    architecture = replace(parameters.architecture, symbols=symbols)
+    wider = initial(architecture, np.random.default_rng(seed), parameters.vector.dtype, init)
+    W_x, (W_ha, b_a) = wider.layer(1)["W_x"], wider.output()
+    before_W_ha, before_b_a = parameters.output()
+    W_x[places] = parameters.layer(1)["W_x"]
+    W_ha[:, places], b_a[places] = before_W_ha, before_b_a
+    for name in parameters:
+        if wider[name].shape == parameters[name].shape:
+            wider[name][...] = parameters[name]
+    return wider
 
 
 def initial(

@@ -17,8 +17,9 @@ from charrnn.storage import LAST
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.durable import interrupts_held
 from charrnn.text.batches import Streams
-from charrnn.text.corpus import EncodedCorpus, can_be_read_again, checksum, encode_corpus, open_ids
-from charrnn.text.tokenizer import Tokenizer
+from charrnn.text.corpus import EncodedCorpus, checksum, encode_corpus, open_ids, vocabulary_of
+from charrnn.text.files import can_be_read_again
+from charrnn.text.tokenizer import GROW, Tokenizer, check_unknown, union
 from charrnn.training.cores import choose_workers
 from charrnn.training.loop import Step, Trainer
 from charrnn.training.parts import parts_of
@@ -60,7 +61,9 @@ def create(
     progress: Progress = None,
 ) -> Prepared:
     """A new run. Nothing of an earlier one is touched before the texts and the checkpoint are known to be good."""
-    config, workers = settings, choose_workers(settings)
+    if unknown != GROW:
+        check_unknown(unknown)
+    config, workers = _with_absolute_paths(settings), choose_workers(settings)
     run = Run(out or default_directory(sources))
     run.check_free(force)
     existed = run.directory.exists()
@@ -69,15 +72,21 @@ def create(
     start = load(init_from) if init_from else None
     if start:
         config = _like(config, start.parameters)
-    symbols = start.symbols if start else None
+    symbols, grow = start.symbols if start else None, unknown == GROW
     ids = run.directory / f".{IDS}.{os.getpid()}.tmp"  # a new directory is not locked yet
     try:
-        corpus = encode_corpus(sources, config.encoding, ids, symbols, unknown, progress)
+        if grow:
+            others = [path for path in (config.val_file, config.test_file) if path]
+            symbols = union(symbols or "", *(vocabulary_of([path], config.reading) for path in others))
+        corpus = encode_corpus(sources, config.reading, ids, symbols, unknown, progress)
+        unknown = "error" if grow else unknown  # nothing is, any more
         prepared = _assemble(run, config, corpus, unknown, workers)
+        if start and grow:
+            before, start = start, start.grown(corpus.symbols, config.init, config.seed)
+            prepared.notices += _growth(before.symbols, start.symbols)
         if start:
             prepared.session.trainer.parameters.vector[...] = start.parameters.vector
-        names = tuple(str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in sources)
-        source = Source(names, corpus.sha256, corpus.characters, unknown)
+        source = Source(_names(sources), corpus.sha256, corpus.characters, unknown)
         with interrupts_held():  # what was there goes; what can be resumed must take its place
             run.create(_kept(config, prepared), source, {**blas.describe(), "workers": workers}, ids)
             prepared.session.save(LAST)
@@ -91,22 +100,27 @@ def create(
     return prepared
 
 
-def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
-    """An earlier run from its last checkpoint. CorpusError if its text is no longer the same."""
+def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[str] | None = None) -> Prepared:
+    """An earlier run from its last checkpoint. CorpusError if its text is no longer the same.
+
+    `texts` says where the text is now, if it has been moved; the run remembers it.
+    """
     config, workers = settings, choose_workers(settings)
     manifest = run.manifest()
     run.lock()
     checkpoint = checkpoints.load(run.last)
-    sources, unknown = manifest.corpus, manifest.unknown
+    sources, unknown = texts or manifest.corpus, manifest.unknown
+    if texts and not all(map(can_be_read_again, texts)):
+        raise ConfigError(f"{', '.join(texts)}: a run that is resumed takes its text from files, which are read twice")
     if "-" in sources and not (run.directory / IDS).exists():
         raise CorpusError(
             f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
         )
     kept, sha256 = run.directory / IDS, manifest.sha256
     again = all(map(can_be_read_again, sources))
-    if again and checksum(sources, config.encoding, progress) != sha256:
+    if again and checksum(sources, config.reading, progress) != sha256:
         raise CorpusError(
-            f"{', '.join(sources)}: not the text that {run.directory} was trained on; restore it, "
+            f"{', '.join(sources)}: not the text that {run.directory} was trained on; restore it, say where it is now, "
             f"or begin a new run from its weights (init_from {run.directory})"
         )
     if kept.exists():
@@ -116,9 +130,11 @@ def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
             f"{kept} is gone, and the text came from a pipe; begin a new run from its weights (init_from)"
         )
     else:
-        corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress)
+        corpus = encode_corpus(sources, config.reading, kept, checkpoint.symbols, unknown, progress)
     prepared = _assemble(run, config, corpus, unknown, workers)
     prepared.session.resume(checkpoint)
+    if texts:
+        run.note_corpus(_names(texts))
     reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
     if reached:
         prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
@@ -129,6 +145,26 @@ def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
     if changed:
         prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
     return prepared
+
+
+def _names(texts: list[str]) -> list[str]:
+    """The absolute paths of the texts, and - for what is read only once."""
+    return [str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in texts]
+
+
+def _with_absolute_paths(config: Settings) -> Settings:
+    """Settings that mean the same in any directory."""
+    paths = {key: getattr(config, key) for key in ("val_file", "test_file")}
+    return config.replace(**{k: str(Path(path).resolve()) for k, path in paths.items() if path and path != "-"})
+
+
+def _growth(before: str, now: str) -> list[str]:
+    """What to say of the symbols that a vocabulary has gained."""
+    new = [symbol for symbol in now if symbol not in before]
+    if not new:
+        return []
+    listed = " ".join(map(repr, new[:8])) + (" …" if len(new) > 8 else "")
+    return [f"the vocabulary has grown by {len(new):,} to {len(now):,} symbols, whose weights begin anew: {listed}"]
 
 
 def _kept(config: Settings, prepared: Prepared) -> Settings:
@@ -163,7 +199,7 @@ def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, w
         validation=validation[:VALIDATION_CHARACTERS] if len(validation) > 1 else None,
         test=np.asarray(test) if len(test) > 1 else None,
     )
-    notices = [streams.notice] if streams.notice else []
+    notices = [*corpus.notes, *([streams.notice] if streams.notice else [])]
     if config.patience is None and trainer.config.patience is not None:
         notices.append(
             f"so long a run reads the text many times: it stops after {trainer.config.patience} evaluations, "

@@ -31,7 +31,7 @@ CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl"
 class Source:
     """What a run was trained on: the arguments as absolute paths, and the checksum of the decoded text."""
 
-    corpus: tuple[str, ...]
+    corpus: list[str]
     sha256: str
     characters: int
     unknown: str
@@ -122,7 +122,7 @@ class Run:
             "python": platform.python_version(),
             "numpy": np.__version__,
             "platform": platform.platform(),
-            "corpus": list(source.corpus),
+            "corpus": source.corpus,
             "sha256": source.sha256,
             "characters": source.characters,
             "unknown": source.unknown,
@@ -130,7 +130,7 @@ class Run:
             "command": ["charrnn", *sys.argv[1:]],
         }
         self.write_config(config)
-        atomic_write_bytes(self.directory / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n", follow=False)
+        self._write_manifest(manifest)
 
     def lock(self) -> None:
         """Keeps other trainings out of the directory until this process ends; ConfigError if one is at work there."""
@@ -186,9 +186,7 @@ class Run:
         """What the run was trained on; CheckpointError if this is no run directory."""
         path = self.directory / MANIFEST
         try:
-            content = fields.parse_json(read_small(path, MOST_OF_MANIFEST), MOST_OF_MANIFEST)
-            if not isinstance(content, dict):
-                raise ValueError("it is no object")
+            content = self._manifest()
             corpus = content.get("corpus")
             if not isinstance(corpus, list) or not all(isinstance(name, str) for name in corpus):
                 raise ValueError("corpus must be a list of names")
@@ -203,6 +201,19 @@ class Run:
             raise CheckpointError(
                 f"{path}: damaged ({error}); a new run can still take the weights of {self.best} (init_from)"
             ) from error
+
+    def _manifest(self) -> dict[str, Any]:
+        content = fields.parse_json(read_small(self.directory / MANIFEST, MOST_OF_MANIFEST), MOST_OF_MANIFEST)
+        if not isinstance(content, dict):
+            raise ValueError("it is no object")
+        return content
+
+    def note_corpus(self, corpus: list[str]) -> None:
+        """Remembers where the texts are now, as absolute paths."""
+        self._write_manifest({**self._manifest(), "corpus": corpus})
+
+    def _write_manifest(self, manifest: Mapping[str, object]) -> None:
+        atomic_write_bytes(self.directory / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n", follow=False)
 
     def resumed_settings(self, changes: Mapping[str, object]) -> Settings:
         """The settings of the run with `changes` (None: not given); ConfigError for one that cannot change."""

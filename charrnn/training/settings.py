@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from charrnn.errors import ConfigError
 from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
+from charrnn.text.reading import ON_BAD_BYTE, Reading
 from charrnn.training.setting_types import (
     MOST,
     NUMBER,
@@ -75,7 +76,16 @@ class DataSettings(Checked):
     test_frac: Fraction = _setting(0.0, "Share of the text, after validation, for the test.", "NUMBER", DATA)
     val_file: Text | None = _setting(None, "Text to validate on, instead of a share.", "PATH", DATA)
     test_file: Text | None = _setting(None, "Text to test on, instead of a share.", "PATH", DATA)
+    glob: Text | None = _setting(
+        None,
+        "Files that a directory is read for, as in *.py,*.md; left out, those that hold text.",
+        "PATTERNS",
+        DATA,
+    )
     encoding: Text = _setting("utf-8", "Encoding of all texts.", "NAME", DATA)
+    on_bad_byte: Annotated[Text, one_of(ON_BAD_BYTE)] = _setting(
+        "error", f"Bytes that are no text in the encoding: {_either(ON_BAD_BYTE)}.", "NAME", DATA
+    )
 
 
 class OptimisationSettings(Checked):
@@ -183,6 +193,11 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
             "patience": 10 if many_epochs else None,
         }
         return self.replace(**{key: value for key, value in chosen.items() if getattr(self, key) is None})
+
+    @property
+    def reading(self) -> Reading:
+        """How texts are read; ConfigError for an unknown encoding."""
+        return Reading(self.encoding, self.on_bad_byte, self.glob)
 
     def replace(self, **changes: object) -> Self:
         """A checked copy with other values."""

@@ -40,12 +40,13 @@ def train(
     `settings` are those of `charrnn train` (`Settings` lists them); they go over those of `config`, a file or a recipe.
     `out` is the run directory, left out runs/ and the name of the text; `force` replaces a run that stands there.
     `init_from` takes weights and vocabulary from a checkpoint; `unknown` says what becomes of characters outside of it:
-    error, skip or replace. `on_event` is called with each step and evaluation. Raises the errors of charrnn.errors.
+    error, skip, replace, or grow, which takes them in. `on_event` is called with each step and evaluation. Raises the
+    errors of charrnn.errors.
 
     An interrupt stops at once; `resume` goes on from the last checkpoint. From the first training on, the BLAS of this
     process has one thread (OPENBLAS_NUM_THREADS=1), unless the environment has set a number before.
     """
-    names = [texts] if isinstance(texts, str | os.PathLike) else list(texts)
+    names = _names(texts)
     if not names:
         raise ConfigError("no text to train on; name a file or a directory")
     resolved, _ = resolve(Path(config) if config is not None else None, settings)
@@ -54,7 +55,7 @@ def train(
     from charrnn.training import prepare
 
     prepared = prepare.create(
-        [os.fspath(name) for name in names],
+        names,
         resolved,
         Path(out) if out is not None else None,
         force=force,
@@ -65,12 +66,17 @@ def train(
 
 
 def resume(
-    run: PathLike, *, on_event: Callable[[Step | Evaluation], object] | None = None, **changes: object
+    run: PathLike,
+    texts: PathLike | Iterable[PathLike] | None = None,
+    *,
+    on_event: Callable[[Step | Evaluation], object] | None = None,
+    **changes: object,
 ) -> Result:
     """Goes on with a run, given by its directory or by its name under runs/, exactly where its last checkpoint is, and
     returns as `train` does.
 
-    `changes` are settings of how long and how carefully it is trained (`RESUMABLE`); ConfigError for any other.
+    `texts` says where its text is now, if it has been moved. `changes` are settings of how long and how carefully it is
+    trained (`RESUMABLE`); ConfigError for any other.
     """
     opened = open_run(run)
     resolved = opened.resumed_settings(changes)
@@ -78,7 +84,17 @@ def resume(
 
     from charrnn.training import prepare
 
-    return _finished(prepare.resume(opened, resolved), on_event)
+    try:
+        prepared = prepare.resume(opened, resolved, texts=_names(texts))
+    except BaseException:
+        opened.unlock()  # this process may go on, and try again
+        raise
+    return _finished(prepared, on_event)
+
+
+def _names(texts: PathLike | Iterable[PathLike] | None) -> list[str]:
+    names = [texts] if isinstance(texts, str | os.PathLike) else texts or ()
+    return [os.fspath(name) for name in names]
 
 
 def _finished(prepared: Prepared, on_event: Callable[[Step | Evaluation], object] | None) -> Result:
