@@ -58,7 +58,7 @@ class Architecture:
 class Parameters:
     """Weights (or their gradients) of one architecture: `vector` is flat, `self[name]` is a view of it.
 
-    Both are one memory, in copies and pickles too; to give weights other values is to write into either.
+    Both are one memory, in copies and pickles too; what is assigned to `vector` is copied into it.
     """
 
     def __init__(
@@ -90,6 +90,10 @@ class Parameters:
     def vector(self) -> Array:
         """All weights (size,), in the order of `shapes`."""
         return self._vector
+
+    @vector.setter
+    def vector(self, values: Array) -> None:
+        self._vector[...] = values
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -133,7 +137,8 @@ def initial(
     init: str = "orthogonal",
     vector: Array | None = None,
 ) -> Parameters:
-    """Starting weights by the way `init` (network/initial.py); `vector`, zeros, takes them."""
+    """Starting weights by the way `init` (network/initial.py); `vector`, zeros, takes them. ValueError if they are not
+    finite."""
     fill = INITS[init]
     parameters = Parameters(architecture, dtype, vector)
     for layer in range(1, len(architecture.hidden) + 1):
@@ -143,4 +148,6 @@ def initial(
         architecture.made_cell.initial(W, 1 if layer == 1 else len(W["W_x"]), fill, rng)
     W_ha, _ = parameters.output()
     fill(W_ha, len(W_ha), False, rng)
+    if not np.isfinite(parameters.vector).all():
+        raise ValueError(f"init {init}: must give finite weights, and gave others")
     return parameters
