@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 from itertools import islice
@@ -167,6 +169,27 @@ def test_a_model_is_saved_and_loaded_as_it_was(model: charrnn.Model, tmp_path: P
     assert (again.symbols, again.settings, again.architecture) == (model.symbols, model.settings, model.architecture)
 
 
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_an_edited_copy_scores_and_saves_as_edited_and_leaves_the_original_alone(
+    model: charrnn.Model, tmp_path: Path, way: Any
+) -> None:
+    text, before = TEXT[:50], model.parameters.vector.copy()
+    ours = way(model)
+    assert ours.score(text) == model.score(text)
+    ours.parameters["W_h1h1"][...] = 0
+    ours.parameters.vector[-1] += 1
+    by_hand = model.astype(np.float64)  # its views are made of a vector of its own
+    by_hand.parameters["W_h1h1"][...] = 0
+    by_hand.parameters["b_a"][-1] += 1
+    ours.save(tmp_path / "m.npz")
+    assert ours.score(text) == by_hand.score(text) == charrnn.load(tmp_path / "m.npz").score(text)
+    assert ours.score(text) != model.score(text)
+    np.testing.assert_array_equal(model.parameters.vector, before)
+    ours.parameters.vector = before
+    ours.parameters.vector *= 1
+    assert ours.score(text) == model.score(text)
+
+
 class Halves(Truncation):
     """Errors are halved at every third step of the stream."""
 
@@ -269,13 +292,17 @@ def test_a_training_that_fails_leaves_its_directory_free(tmp_path: Path) -> None
         def gains(self, steps: Any) -> Any:
             return np.ones(3)
 
-    charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["none"] = Short, None
+    class Raises(charrnn.Optimizer):
+        def delta(self, *arguments: Any) -> None:
+            raise TypeError("not today")
+
+    charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["raises"] = Short, Raises
     try:
-        for wrong, words in (({"truncation": "short"}, "gains gave 3"), ({"optimizer": "none"}, "not callable")):
+        for wrong, words in (({"truncation": "short"}, "gains gave 3"), ({"optimizer": "raises"}, "not today")):
             with pytest.raises((ValueError, TypeError), match=words):
                 charrnn.train(tmp_path / "t", out=tmp_path / "run", force=True, **{**SMALL, **wrong})
     finally:
-        del charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["none"]
+        del charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["raises"]
 
     def fails(event: object) -> None:
         raise ZeroDivisionError

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +56,10 @@ class Architecture:
 
 
 class Parameters:
-    """Weights (or their gradients) of one architecture: `vector` is flat, `self[name]` is a view of it."""
+    """Weights (or their gradients) of one architecture: `vector` is flat, `self[name]` is a view of it.
+
+    Both are one memory, in copies and pickles too; what is assigned to `vector` is copied into it.
+    """
 
     def __init__(
         self,
@@ -66,17 +70,30 @@ class Parameters:
         self.architecture = architecture
         self.shapes = architecture.shapes()
         sizes = {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
-        self.vector: Array = aligned(sum(sizes.values()), dtype) if vector is None else vector
+        self._vector: Array = aligned(sum(sizes.values()), dtype) if vector is None else vector
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in self.shapes.items():
-            self._views[name] = self.vector[start : start + sizes[name]].reshape(shape)
+            self._views[name] = self._vector[start : start + sizes[name]].reshape(shape)
             start += sizes[name]
         self._output = self._views[f"W_h{len(architecture.hidden)}a"], self._views["b_a"]
         self._layers: list[Weights] = [
             {name: self._views[key] for name, key in architecture.layer_names(layer).items()}
             for layer in range(1, len(architecture.hidden) + 1)
         ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The views of a copy must be made of its own vector.
+        return type(self), (self.architecture, self.vector.dtype, self.vector)
+
+    @property
+    def vector(self) -> Array:
+        """All weights (size,), in the order of `shapes`."""
+        return self._vector
+
+    @vector.setter
+    def vector(self, values: Array) -> None:
+        self._vector[...] = values
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -138,7 +155,8 @@ def initial(
     init: str = "orthogonal",
     vector: Array | None = None,
 ) -> Parameters:
-    """Starting weights by the way `init` (network/initial.py); `vector`, zeros, takes them."""
+    """Starting weights by the way `init` (network/initial.py); `vector`, zeros, takes them. ValueError if they are not
+    finite."""
     fill = INITS[init]
     parameters = Parameters(architecture, dtype, vector)
     for layer in range(1, len(architecture.hidden) + 1):
@@ -148,4 +166,6 @@ def initial(
         architecture.made_cell.initial(W, 1 if layer == 1 else len(W["W_x"]), fill, rng)
     W_ha, _ = parameters.output()
     fill(W_ha, len(W_ha), False, rng)
+    if not np.isfinite(parameters.vector).all():
+        raise ValueError(f"init {init}: must give finite weights, and gave others")
     return parameters

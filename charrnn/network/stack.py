@@ -180,7 +180,7 @@ class Stack:
                 else:
                     tape.drop_views()
 
-        total, dS_T, crossings = 0.0, None, window.crossings()
+        total, dS_T, crossings = 0.0, None, window.crossings(T, n)
         for i in range(len(segments) - 1, -1, -1):
             tape, steps = tapes[i], segments[i]
             begins = None if fresh is None else fresh[steps]

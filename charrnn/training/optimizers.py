@@ -12,7 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from charrnn.errors import shown
 from charrnn.network.buffers import Array, aligned
+from charrnn.registry import NAME, NAME_RULE
 
 # Updates run over blocks that stay in the cache through all the passes of one update.
 BLOCK = 65_536
@@ -110,6 +112,20 @@ def _divided_by_root(g: Array, v: Array, out: Array, rate: float) -> None:
     out += 1e-8
     np.divide(g, out, out=out)
     out *= rate
+
+
+def check(name: str, thing: object) -> None:
+    """TypeError or ValueError unless it is a class of optimisers whose slots a checkpoint can name."""
+    if not isinstance(thing, type) or not issubclass(thing, Optimizer) or thing.delta is Optimizer.delta:
+        raise TypeError(
+            f"optimizer {name}: must be a class with a `delta` that extends charrnn.Optimizer, is {shown(thing)}"
+        )
+    slots: object = thing.slots
+    named = isinstance(slots, tuple) and all(isinstance(slot, str) and NAME.fullmatch(slot) for slot in slots)
+    if not isinstance(slots, tuple) or not named or len(set(slots)) < len(slots):
+        raise ValueError(
+            f"optimizer {name}: slots must be a tuple of different names of {NAME_RULE}, are {shown(slots)}"
+        )
 
 
 class Updater:

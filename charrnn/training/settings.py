@@ -12,11 +12,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from charrnn.arguments import MOST
 from charrnn.errors import ConfigError
-from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
+from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS, check_truncation
 from charrnn.text.reading import ON_BAD_BYTE, Reading
 from charrnn.training.setting_types import (
-    MOST,
     NUMBER,
     WHOLE,
     Checked,
@@ -157,12 +157,7 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
     def _check_together(self) -> Self:
         if self.val_frac + self.test_frac >= 1:
             raise ConfigError("val_frac and test_frac: together they must be below 1, or no text is left to train on")
-        if self.recompute and self.truncation == "sliding":
-            raise ConfigError("recompute: sliding truncation needs all states; leave recompute out")
-        if self.truncation == "full" and self.tau is not None:
-            raise ConfigError("tau: full truncation takes none; leave it out, or choose another truncation")
-        if self.truncation in ("fixed", "sliding", "random") and self.tau is None:
-            raise ConfigError(f"tau: {self.truncation} truncation needs it; give a number of steps, as in 32")
+        check_truncation(self.truncation, self.tau, self.recompute)
         return self
 
     @property
