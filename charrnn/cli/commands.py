@@ -63,6 +63,15 @@ COMMANDS = {
         "Show how far back the gradient of a model sees: its norm by lag, layer by layer.",
         (("charrnn inspect book --svg lags.svg", "runs/book, on its own text"),),
     ),
+    "explain": Entry(
+        "explain",
+        "Show every number of the forward and the backward pass of one small network on a few characters.",
+        (
+            ("charrnn explain hello", "in the document's symbols, step by step"),
+            ("charrnn explain abcabc --truncation fixed --tau 2", "where errors are cut"),
+            ("charrnn explain hello --cell gru --write gru.html", "as a page"),
+        ),
+    ),
     "runs": Entry(
         "runs",
         "List the runs of a directory: size, steps, best validation loss, age and state.",

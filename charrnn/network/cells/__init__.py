@@ -34,6 +34,9 @@ class Cell:
     gates: ClassVar[int] = 1
     states: ClassVar[int] = 1
     slopes_per_unit: ClassVar[int] = 1
+    # What the planes of Z (as `step` leaves them) and of S are called, for who prints them.
+    gate_names: ClassVar[tuple[str, ...]] = ()
+    state_names: ClassVar[tuple[str, ...]] = ()
     # Which of Z and R, as `step` leaves them, are kept for `slopes`.
     keeps: ClassVar[tuple[str, ...]] = ()
     # (start, stop): the states whose error also reaches S_{t-1} without W_hh; (0, 1) is H. None if there are none.

@@ -26,6 +26,7 @@ class GRU(Cell):
     """
 
     gates = 3
+    gate_names = ("r", "u", "N")
     slopes_per_unit = 5
     keeps = ("Z", "R")
     carries = (0, 1)

@@ -25,7 +25,9 @@ class LSTM(Cell):
     """
 
     gates = 4
+    gate_names = ("i", "f", "o", "G")
     states = 2
+    state_names = ("H", "C")
     slopes_per_unit = 6
     keeps = ("Z",)
     carries = (1, 2)
