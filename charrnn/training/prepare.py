@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.cores import choose_workers
 from charrnn.training.loop import Trainer
 from charrnn.training.parts import parts_of
-from charrnn.training.run import IDS, Run, Source, default_directory
+from charrnn.training.run import IDS, Manifest, Run, Source, default_directories
 from charrnn.training.session import Session
 from charrnn.training.settings import FIELDS, Settings
 
@@ -50,50 +49,83 @@ def create(
     unknown: str = "error",
     progress: Progress = None,
 ) -> Prepared:
-    """A new run. Nothing of an earlier one is touched before the texts and the checkpoint are known to be good."""
+    """A new run. It is written beside an earlier one, and takes its place only when it is whole.
+
+    Without `out` it gets the first free name under runs/. Whatever fails, nothing is left of it, and nobody holds it.
+    """
     config, workers = settings, choose_workers(settings)
-    run = Run(out or default_directory(sources))
-    run.check_free(force)
-    existed = run.directory.exists()
-    if existed:
-        run.lock()
-    start = load(init_from) if init_from else None
-    if start:
-        config = _like(config, start.parameters)
-    symbols = start.symbols if start else None
-    ids = run.directory / f".{IDS}.{os.getpid()}.tmp"  # a new directory is not locked yet
-    try:
-        corpus = encode_corpus(sources, config.encoding, ids, symbols, unknown, progress)
-        prepared = _assemble(run, config, corpus, unknown, workers)
+    with contextlib.ExitStack() as undo:
+        run = _begun(out, sources, force, undo)
+        start = load(init_from) if init_from else None
         if start:
-            prepared.session.trainer.parameters.vector[...] = start.parameters.vector
+            config = _like(config, start.parameters)
+        symbols = start.symbols if start else None
+        staged = run.stage()
+        corpus = encode_corpus(sources, config.encoding, staged.directory / IDS, symbols, unknown, progress)
+        prepared = _assemble(run, config, corpus, unknown, workers, undo)
+        session = prepared.session
+        if start:
+            session.trainer.parameters.vector[...] = start.parameters.vector
+        if not np.isfinite(session.trainer.parameters.vector).all():
+            raise ConfigError(f"init {config.init}: gives weights that are not finite; choose another")
         names = tuple(str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in sources)
         source = Source(names, corpus.sha256, corpus.characters, unknown)
-        with interrupts_held():  # what was there goes; what can be resumed must take its place
-            run.create(_kept(config, prepared), source, {**blas.describe(), "workers": workers}, ids)
-            prepared.session.save(LAST)
-    except BaseException:
-        run.unlock()
-        ids.unlink(missing_ok=True)
-        if not existed:
-            with contextlib.suppress(OSError):  # there is something in it, or it was never made
-                run.directory.rmdir()
-        raise
+        staged.write_config(_kept(config, prepared))
+        staged.write_manifest(source, {**blas.describe(), "workers": workers})
+        try:
+            checkpoints.save(staged.last, session.checkpoint(LAST))
+        except (ValueError, TypeError) as error:  # as of a name that a checkpoint cannot hold
+            raise ConfigError(f"the run could not be saved ({error}); choose other names or settings") from error
+        with interrupts_held():
+            run.replace()
+        undo.pop_all()
     return prepared
 
 
+def _begun(out: Path | None, sources: list[str], force: bool, undo: contextlib.ExitStack) -> Run:
+    """The run directory that is asked for, or the first free one, held; `undo` gives it back."""
+    for directory in default_directories(sources) if out is None else (out,):
+        run = Run(directory)
+        undo.callback(run.abandon)
+        if run.begin(force, fresh=out is None):
+            return run
+    raise AssertionError("there is always another name")
+
+
 def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
-    """An earlier run from its last checkpoint. CorpusError if its text is no longer the same."""
+    """An earlier run from its last checkpoint. CorpusError if its text is no longer the same.
+
+    Whatever fails, nobody holds it afterwards.
+    """
     config, workers = settings, choose_workers(settings)
-    manifest = run.manifest()
-    run.lock()
-    checkpoint = checkpoints.load(run.last)
-    sources, unknown = manifest.corpus, manifest.unknown
-    if "-" in sources and not (run.directory / IDS).exists():
+    run.manifest()  # says so if there is no run
+    with contextlib.ExitStack() as undo:
+        undo.callback(run.unlock)
+        run.lock()
+        manifest, checkpoint = run.manifest(), checkpoints.load(run.last)
+        corpus = _text_again(run, manifest, config, checkpoint.symbols, progress)
+        prepared = _assemble(run, config, corpus, manifest.unknown, workers, undo)
+        prepared.session.resume(checkpoint)
+        reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
+        if reached:
+            prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
+        else:
+            run.write_config(_kept(config, prepared))
+        undo.pop_all()
+    now, then = blas.describe(), manifest.blas
+    changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
+    if changed:
+        prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
+    return prepared
+
+
+def _text_again(run: Run, manifest: Manifest, config: Settings, symbols: str, progress: Progress) -> EncodedCorpus:
+    """The text of a run that goes on: the very same, or CorpusError."""
+    sources, sha256, kept = manifest.corpus, manifest.sha256, run.directory / IDS
+    if "-" in sources and not kept.exists():
         raise CorpusError(
             f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
         )
-    kept, sha256 = run.directory / IDS, manifest.sha256
     again = all(map(can_be_read_again, sources))
     if again and checksum(sources, config.encoding, progress) != sha256:
         raise CorpusError(
@@ -101,25 +133,12 @@ def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
             f"or begin a new run from its weights (init_from {run.directory})"
         )
     if kept.exists():
-        corpus = open_ids(kept, sha256, checkpoint.symbols, verify=True)
-    elif not again:
+        return open_ids(kept, sha256, symbols, verify=True)
+    if not again:
         raise CorpusError(
             f"{kept} is gone, and the text came from a pipe; begin a new run from its weights (init_from)"
         )
-    else:
-        corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress)
-    prepared = _assemble(run, config, corpus, unknown, workers)
-    prepared.session.resume(checkpoint)
-    reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
-    if reached:
-        prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
-    else:
-        run.write_config(_kept(config, prepared))
-    now, then = blas.describe(), manifest.blas
-    changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
-    if changed:
-        prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
-    return prepared
+    return encode_corpus(sources, config.encoding, kept, symbols, manifest.unknown, progress)
 
 
 def _kept(config: Settings, prepared: Prepared) -> Settings:
@@ -139,14 +158,17 @@ def _like(config: Settings, parameters: Parameters) -> Settings:
     return config.replace(**theirs)
 
 
-def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int) -> Prepared:
-    """Splits the text, cuts it into streams and makes the network."""
+def _assemble(
+    run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int, undo: contextlib.ExitStack
+) -> Prepared:
+    """Splits the text, cuts it into streams and makes the network; `undo` closes its engine."""
     symbols = corpus.symbols
     tokenizer = Tokenizer(symbols)
     parts = parts_of(corpus, config, unknown)
     validation, test = parts.validation, parts.test
     streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
     trainer = Trainer(config, tokenizer.size, streams, workers)
+    undo.callback(trainer.engine.close)
     session = Session(
         trainer,
         run,

@@ -16,10 +16,9 @@ from charrnn.training.run import Run
 from charrnn.training.settings import resolve
 
 if TYPE_CHECKING:
-    from charrnn.training.loop import Step
     from charrnn.training.prepare import Prepared
     from charrnn.training.result import Result
-    from charrnn.training.session import Evaluation
+    from charrnn.training.session import Event
 
 PathLike = str | os.PathLike[str]
 
@@ -32,7 +31,7 @@ def train(
     force: bool = False,
     init_from: PathLike | None = None,
     unknown: str = "error",
-    on_event: Callable[[Step | Evaluation], object] | None = None,
+    on_event: Callable[[Event], object] | None = None,
     **settings: object,
 ) -> Result:
     """Trains a network on text files or directories, in a run directory, and returns its best network with its scores.
@@ -40,7 +39,7 @@ def train(
     `settings` are those of `charrnn train` (`Settings` lists them), over those of the file `config`. `out` is the run
     directory, left out runs/ and the name of the text; `force` replaces a run that stands there. `init_from` takes
     weights and vocabulary from a checkpoint; `unknown` says what becomes of characters outside of it: error, skip or
-    replace. `on_event` is called with each step and evaluation. Raises the errors of charrnn.errors.
+    replace. `on_event` is called with each step, evaluation and notice. Raises the errors of charrnn.errors.
 
     An interrupt stops at once; `resume` goes on from the last checkpoint. From the first training on, the BLAS of this
     process has one thread (OPENBLAS_NUM_THREADS=1), unless the environment has set a number before.
@@ -64,9 +63,7 @@ def train(
     return _finished(prepared, on_event)
 
 
-def resume(
-    run: PathLike, *, on_event: Callable[[Step | Evaluation], object] | None = None, **changes: object
-) -> Result:
+def resume(run: PathLike, *, on_event: Callable[[Event], object] | None = None, **changes: object) -> Result:
     """Goes on with a run, exactly where its last checkpoint is, and returns as `train` does.
 
     `changes` are settings of how long and how carefully it is trained (`RESUMABLE`); ConfigError for any other.
@@ -80,7 +77,7 @@ def resume(
     return _finished(prepare.resume(opened, resolved), on_event)
 
 
-def _finished(prepared: Prepared, on_event: Callable[[Step | Evaluation], object] | None) -> Result:
+def _finished(prepared: Prepared, on_event: Callable[[Event], object] | None) -> Result:
     session = prepared.session
     try:
         for event in session.events():
