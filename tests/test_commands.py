@@ -463,6 +463,76 @@ def test_a_second_interrupt_does_not_wait_for_the_step_of_a_worker(tmp_path: Pat
         assert b"Traceback" not in process.stderr.read()
 
 
+@pytest.mark.parametrize("kinds", [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)], ids=str)
+def test_signals_of_the_other_kind_that_follow_change_nothing_of_how_it_ends(
+    tmp_path: Path, kinds: tuple[signal.Signals, signal.Signals]
+) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    with start("train", "text", "--out", "run", *SMALL, "--epochs", "1000000", cwd=tmp_path) as process:
+        assert process.stderr
+        while b"training" not in process.stderr.readline():
+            pass
+        process.send_signal(kinds[0])
+        time.sleep(0.02)  # of two that come at once, Python takes the lower number first
+        for _ in range(20_000):
+            if process.poll() is not None:  # to the very end of the interpreter
+                break
+            process.send_signal(kinds[1])
+            time.sleep(0.001)
+        assert process.returncode == 128 + kinds[0]
+        assert process.stderr.read().splitlines()[-1] == b"saved; go on with: charrnn train --resume run"
+
+
+def test_a_worker_that_is_stopped_does_not_keep_a_second_signal_from_ending_the_run_with_a_line(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    two = ["--hidden", "64", "--batch-size", "32", "--seq-length", "20", "--threads", "2", "--max-steps", "100000"]
+    with start("train", "text", "--out", "run", *two, cwd=tmp_path) as process:
+        assert process.stderr
+        while b"training" not in process.stderr.readline():
+            pass
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (worker,) = (pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(int(worker), signal.SIGSTOP)  # in its first steps, when it has its share of them
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.6)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 143
+        last = process.stderr.read().splitlines()[-1]
+        assert last == b"stopped at once, after the last checkpoint; go on with: charrnn train --resume run"
+    assert charrnn("train", "--resume", "run", "--max-steps", "1", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("kind, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_text_is_read_leaves_nothing(tmp_path: Path, kind: signal.Signals, code: int) -> None:
+    with start("train", "-", "--out", "run", cwd=tmp_path, stdin=subprocess.PIPE) as process:
+        for _ in range(1000):
+            if (tmp_path / "run").exists():
+                break
+            time.sleep(0.01)
+        process.send_signal(kind)
+        assert process.wait(10) == code
+        assert process.stderr is not None and process.stderr.read() == b"interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_request_to_save_is_met_and_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    two = ["--hidden", "64", "--batch-size", "32", "--seq-length", "20", "--threads", "2", "--max-steps", "100000"]
+    with start("train", "text", "--out", "run", *two, cwd=tmp_path, start_new_session=True) as process:
+        assert process.stderr
+        while b"training" not in process.stderr.readline():
+            pass
+        os.killpg(process.pid, signal.SIGUSR1)  # the workers too, who do not mind
+        lines = iter(process.stderr.readline, b"")
+        step = next(line.split()[3] for line in lines if line.startswith(b"note      saved step"))
+        with np.load(tmp_path / "run" / "last.npz") as saved:
+            progress = json.loads(saved["metadata"].tobytes())["metadata"]["progress"]
+        assert progress["trainer"]["step"] >= int(step) > 0
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.02, 0.1])
 def test_an_interrupt_that_comes_twice_at_once_saves_as_one(tmp_path: Path, pause: float) -> None:
     (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)

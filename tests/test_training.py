@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from charrnn.errors import DivergedError
 from charrnn.registry import OPTIMIZERS
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.text.batches import Streams
-from charrnn.training import prepare
 from charrnn.training.loop import Step, Trainer
 from charrnn.training.optimizers import Updater, clip
 from charrnn.training.run import Run
@@ -231,24 +228,3 @@ def test_gradient_norms_by_layer_add_up_to_the_whole() -> None:
     t = trainer(grad_clip=0)
     step = next(t.steps())
     assert np.linalg.norm(t.gradient_norms()) == pytest.approx(step.gradient_norm, rel=1e-5)
-
-
-def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text, out = tmp_path / "text", tmp_path / "run"
-    text.write_text("abcd " * 100)
-    config = Settings(hidden=(4,), batch_size=2, seq_length=5, max_steps=2)
-    monkeypatch.setattr(Run, "lock", lambda run: None)  # of one process, here
-    prepare.create([str(text)], config, out)
-    write_config = Run.write_config
-
-    def interrupted(run: Run, config: Settings) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        write_config(run, config)
-
-    monkeypatch.setattr(Run, "write_config", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        prepare.create([str(text)], config, out, force=True)
-    monkeypatch.setattr(Run, "write_config", write_config)
-    assert prepare.resume(Run(out), config).session.trainer.step == 0

@@ -13,11 +13,10 @@ from tqdm import tqdm
 from charrnn.cli.terminal import LiveLine, columns, fitting, say
 from charrnn.report.novelty import summary
 from charrnn.report.yardsticks import lines
-from charrnn.training.loop import Step
 from charrnn.training.preflight import describe_bytes, preflight
 from charrnn.training.prepare import Prepared
 from charrnn.training.result import Result
-from charrnn.training.session import Evaluation, Session
+from charrnn.training.session import Evaluation, Event, Notice, Session
 from charrnn.training.settings import Settings
 
 SAMPLE = 72  # characters
@@ -87,8 +86,11 @@ class Display:
         self._began = trainer.progress()
         self._session = session
 
-    def show(self, event: Step | Evaluation) -> None:
+    def show(self, event: Event) -> None:
         """One event of the session."""
+        if isinstance(event, Notice):
+            self._write(f"note      {event.text}")
+            return
         if isinstance(event, Evaluation):
             self._evaluation(event)
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ from charrnn.network.stack import Stack, State
 # Seconds that a process polls for a message before it sleeps. To wake it takes as long as ten products.
 AWAKE = 0.001
 
+# Signals that may be sent to all processes, and that the first one handles; Windows lacks some.
+_OTHERS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
+_STARTING = threading.Lock()  # only one thread at a time may hide the main module
+
 Answers = dict[int, tuple[float, State | None]]  # by shard
 
 
@@ -50,7 +55,10 @@ class WorkerEngine:
             vectors = _vectors(memory, size, architecture, dtype)
             for _ in range(workers - 1):
                 self._others.append(_Worker(context, architecture, dtype, memory, size))
-        except OSError as error:
+        except BaseException as error:
+            self.close()
+            if not isinstance(error, OSError):
+                raise
             raise WorkerError(f"worker processes cannot be started ({error}); try with 1 thread") from error
         self.parameters, *self._gradients = vectors
         self.gradient = self._gradients[0]
@@ -144,7 +152,7 @@ class _Worker:
         self._asked = False  # and has not been heard
         self._connection, other_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(other_end, architecture, np.dtype(dtype), memory, size))
-        with _signals_blocked(), _without_main():
+        with _STARTING, _signals_blocked(), _without_main():
             self._process.start()
         other_end.close()
         # Python waits for its processes at exit: this ends them before that.
@@ -194,7 +202,7 @@ def _end(connection: Connection, process: SpawnProcess) -> None:
 
 def _serve(connection: Connection, architecture: Architecture, dtype: Any, memory: Any, size: int) -> None:
     """What a worker process runs: jobs, until the pipe closes. It ignores signals, which the first process handles."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _OTHERS:
         signal.signal(number, signal.SIG_IGN)
     np.seterr(over="ignore", invalid="ignore", divide="ignore")  # divergence is found in the loss and the gradient
     stack = Stack(architecture, dtype)
@@ -227,14 +235,14 @@ def _without_main() -> Iterator[None]:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """A process that is started in here never sees SIGINT and SIGTERM; the one that starts it sees them afterwards."""
+    """A process that is started in here never sees what the first one handles, which sees it afterwards."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     from multiprocessing import resource_tracker
 
     resource_tracker.ensure_running()  # to start it later would unblock them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OTHERS)
     try:
         yield
     finally:

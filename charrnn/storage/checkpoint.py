@@ -62,9 +62,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     }
     name = _not_finite(arrays)
     if name:
+        before = "what was saved before still stands; go on from it" if os.path.exists(path) else "begin anew"
         raise DivergedError(
-            f"{path}: not saved, for {name} holds values that are not finite; what was saved before still "
-            "stands, go on from it with a smaller learning rate"
+            f"{path}: not saved, for {name} holds values that are not finite; {before} with a smaller learning rate"
         )
     _checkpoint(dict(arrays), metadata)
     write_archive(path, arrays, metadata)

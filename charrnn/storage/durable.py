@@ -67,7 +67,7 @@ def open_atomic(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
         ) from error
 
     try:
-        _fsync_directory(target.parent)
+        fsync_directory(target.parent)
     except OSError as error:
         raise StorageError(
             f"wrote {path} but cannot flush its directory to disk: {error.strerror or error}; "
@@ -145,7 +145,8 @@ def open_regular(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb", buffering=BUFFER)
 
 
-def _fsync_directory(directory: Path) -> None:
+def fsync_directory(directory: Path) -> None:
+    """Makes renames in the directory outlast a power cut; OSError if the system fails."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -52,22 +53,25 @@ class Trainer:
             config.truncation, streams.seq_length, tau=config.tau, cut=config.cut, alpha=config.alpha
         )
         shards = min(config.resolved_shards, streams.batch_size)
-        self.engine = engines.make(self.architecture, config.dtype, shards, workers)
-        self.parameters, self.gradient = self.engine.parameters, self.engine.gradient
-        initial(
-            self.architecture, np.random.default_rng(config.seed), config.dtype, config.init, self.parameters.vector
-        )
-        size, dtype = self.parameters.vector.size, self.parameters.vector.dtype
-        self.updater = Updater(OPTIMIZERS[config.optimizer](), size, dtype)
         self.state: State | None = None  # None where the text begins
         self.step = 0
         self.epoch = 0
         self.position = 0  # of the next window in every stream
         self.seconds = 0.0  # of training, validation not counted
         self.plateaus = 0  # decays of the plateau schedule
-        self._matrices = np.concatenate(
-            [np.full(view.size, view.ndim > 1) for view in (self.parameters[name] for name in self.parameters)]
-        )
+        with contextlib.ExitStack() as undo:
+            self.engine = engines.make(self.architecture, config.dtype, shards, workers)
+            undo.callback(self.engine.close)
+            self.parameters, self.gradient = self.engine.parameters, self.engine.gradient
+            initial(
+                self.architecture, np.random.default_rng(config.seed), config.dtype, config.init, self.parameters.vector
+            )
+            size, dtype = self.parameters.vector.size, self.parameters.vector.dtype
+            self.updater = Updater(OPTIMIZERS[config.optimizer](), size, dtype)
+            self._matrices = np.concatenate(
+                [np.full(view.size, view.ndim > 1) for view in (self.parameters[name] for name in self.parameters)]
+            )
+            undo.pop_all()
 
     @property
     def epochs(self) -> float:
@@ -126,6 +130,8 @@ class Trainer:
                 where=self._matrices,
             )
         self.updater.update(self.parameters.vector, self.gradient.vector, rate, self.step + 1)
+        if not np.isfinite(self.parameters.vector).all():
+            raise DivergedError(f"step {self.step + 1}: a weight is not finite; try a smaller learning_rate")
         characters = streams.batch_size * (position - self.position)
         self.state, self.position = result.state, position
         if self.position >= streams.length:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +20,11 @@ from charrnn.text.corpus import EncodedCorpus, checksum, encode_corpus, open_ids
 from charrnn.text.files import can_be_read_again
 from charrnn.text.tokenizer import GROW, Tokenizer, check_unknown, union
 from charrnn.training.cores import choose_workers
-from charrnn.training.loop import Step, Trainer
+from charrnn.training.loop import Trainer
 from charrnn.training.parts import parts_of
-from charrnn.training.run import IDS, Run, Source, default_directory
+from charrnn.training.run import IDS, Manifest, Run, Source, default_directories
 from charrnn.training.runs import load
-from charrnn.training.session import Evaluation, Session
+from charrnn.training.session import Asked, Event, Session, never
 from charrnn.training.settings import FIELDS, Settings
 
 Progress = Callable[[int], object] | None
@@ -40,10 +39,10 @@ class Prepared:
     corpus: EncodedCorpus
     notices: list[str] = field(default_factory=list)
 
-    def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Step | Evaluation]:
+    def events(self, stop: Asked = never, save: Asked = never) -> Iterator[Event]:
         """Those of the session; where it diverges, the run remembers it."""
         try:
-            yield from self.session.events(stop)
+            yield from self.session.events(stop, save)
         except DivergedError:
             with contextlib.suppress(StorageError):  # the divergence is what the user must hear of
                 self.session.run.note_divergence(self.session.trainer.step + 1)
@@ -60,63 +59,98 @@ def create(
     unknown: str = "error",
     progress: Progress = None,
 ) -> Prepared:
-    """A new run. Nothing of an earlier one is touched before the texts and the checkpoint are known to be good."""
+    """A new run. It is written beside an earlier one, and takes its place only when it is whole.
+
+    Without `out` it gets the first free name under runs/. Whatever fails, nothing is left of it, and nobody holds it.
+    """
     if unknown != GROW:
         check_unknown(unknown)
     config, workers = _with_absolute_paths(settings), choose_workers(settings)
-    run = Run(out or default_directory(sources))
-    run.check_free(force)
-    existed = run.directory.exists()
-    if existed:
-        run.lock()
-    start = load(init_from) if init_from else None
-    if start:
-        config = _like(config, start.parameters)
-    symbols, grow = start.symbols if start else None, unknown == GROW
-    ids = run.directory / f".{IDS}.{os.getpid()}.tmp"  # a new directory is not locked yet
-    try:
+    with contextlib.ExitStack() as undo:
+        run = _begun(out, sources, force, undo)
+        start = load(init_from) if init_from else None
+        if start:
+            config = _like(config, start.parameters)
+        symbols, grow = start.symbols if start else None, unknown == GROW
         if grow:
             others = [path for path in (config.val_file, config.test_file) if path]
             symbols = union(symbols or "", *(vocabulary_of([path], config.reading) for path in others))
-        corpus = encode_corpus(sources, config.reading, ids, symbols, unknown, progress)
+        staged = run.stage()
+        corpus = encode_corpus(sources, config.reading, staged.directory / IDS, symbols, unknown, progress)
         unknown = "error" if grow else unknown  # nothing is, any more
-        prepared = _assemble(run, config, corpus, unknown, workers)
+        prepared = _assemble(run, config, corpus, unknown, workers, undo)
+        session = prepared.session
         if start and grow:
             before, start = start, start.grown(corpus.symbols, config.init, config.seed)
             prepared.notices += _growth(before.symbols, start.symbols)
         if start:
-            prepared.session.trainer.parameters.vector[...] = start.parameters.vector
+            session.trainer.parameters.vector[...] = start.parameters.vector
+        if not np.isfinite(session.trainer.parameters.vector).all():
+            raise ConfigError(f"init {config.init}: gives weights that are not finite; choose another")
         source = Source(_names(sources), corpus.sha256, corpus.characters, unknown)
-        with interrupts_held():  # what was there goes; what can be resumed must take its place
-            run.create(_kept(config, prepared), source, {**blas.describe(), "workers": workers}, ids)
-            prepared.session.save(LAST)
-    except BaseException:
-        run.unlock()
-        ids.unlink(missing_ok=True)
-        if not existed:
-            with contextlib.suppress(OSError):  # there is something in it, or it was never made
-                run.directory.rmdir()
-        raise
+        staged.write_config(_kept(config, prepared))
+        staged.write_manifest(source, {**blas.describe(), "workers": workers})
+        try:
+            checkpoints.save(staged.last, session.checkpoint(LAST))
+        except (ValueError, TypeError) as error:  # as of a name that a checkpoint cannot hold
+            raise ConfigError(f"the run could not be saved ({error}); choose other names or settings") from error
+        with interrupts_held():
+            run.replace()
+        undo.pop_all()
     return prepared
+
+
+def _begun(out: Path | None, sources: list[str], force: bool, undo: contextlib.ExitStack) -> Run:
+    """The run directory that is asked for, or the first free one, held; `undo` gives it back."""
+    for directory in default_directories(sources) if out is None else (out,):
+        run = Run(directory)
+        undo.callback(run.abandon)
+        if run.begin(force, fresh=out is None):
+            return run
+    raise AssertionError("there is always another name")
 
 
 def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[str] | None = None) -> Prepared:
     """An earlier run from its last checkpoint. CorpusError if its text is no longer the same.
 
-    `texts` says where the text is now, if it has been moved; the run remembers it.
+    `texts` says where the text is now, if it has been moved; the run remembers it. Whatever fails, nobody holds it
+    afterwards.
     """
     config, workers = settings, choose_workers(settings)
-    manifest = run.manifest()
-    run.lock()
-    checkpoint = checkpoints.load(run.last)
-    sources, unknown = texts or manifest.corpus, manifest.unknown
+    run.manifest()  # says so if there is no run
     if texts and not all(map(can_be_read_again, texts)):
         raise ConfigError(f"{', '.join(texts)}: a run that is resumed takes its text from files, which are read twice")
-    if "-" in sources and not (run.directory / IDS).exists():
+    with contextlib.ExitStack() as undo:
+        undo.callback(run.unlock)
+        run.lock()
+        manifest, checkpoint = run.manifest(), checkpoints.load(run.last)
+        corpus = _text_again(run, texts or manifest.corpus, manifest, config, checkpoint.symbols, progress)
+        prepared = _assemble(run, config, corpus, manifest.unknown, workers, undo)
+        prepared.session.resume(checkpoint)
+        if texts:
+            run.note_corpus(_names(texts))
+        reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
+        if reached:
+            prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
+        else:
+            run.write_config(_kept(config, prepared))
+        undo.pop_all()
+    now, then = blas.describe(), manifest.blas
+    changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
+    if changed:
+        prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
+    return prepared
+
+
+def _text_again(
+    run: Run, sources: list[str], manifest: Manifest, config: Settings, symbols: str, progress: Progress
+) -> EncodedCorpus:
+    """The text of a run that goes on, from the files `sources`: the very same, or CorpusError."""
+    sha256, kept = manifest.sha256, run.directory / IDS
+    if "-" in sources and not kept.exists():
         raise CorpusError(
             f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
         )
-    kept, sha256 = run.directory / IDS, manifest.sha256
     again = all(map(can_be_read_again, sources))
     if again and checksum(sources, config.reading, progress) != sha256:
         raise CorpusError(
@@ -124,27 +158,12 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
             f"or begin a new run from its weights (init_from {run.directory})"
         )
     if kept.exists():
-        corpus = open_ids(kept, sha256, checkpoint.symbols, verify=True)
-    elif not again:
+        return open_ids(kept, sha256, symbols, verify=True)
+    if not again:
         raise CorpusError(
             f"{kept} is gone, and the text came from a pipe; begin a new run from its weights (init_from)"
         )
-    else:
-        corpus = encode_corpus(sources, config.reading, kept, checkpoint.symbols, unknown, progress)
-    prepared = _assemble(run, config, corpus, unknown, workers)
-    prepared.session.resume(checkpoint)
-    if texts:
-        run.note_corpus(_names(texts))
-    reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
-    if reached:
-        prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
-    else:
-        run.write_config(_kept(config, prepared))
-    now, then = blas.describe(), manifest.blas
-    changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
-    if changed:
-        prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
-    return prepared
+    return encode_corpus(sources, config.reading, kept, symbols, manifest.unknown, progress)
 
 
 def _names(texts: list[str]) -> list[str]:
@@ -184,14 +203,17 @@ def _like(config: Settings, parameters: Parameters) -> Settings:
     return config.replace(**theirs)
 
 
-def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int) -> Prepared:
-    """Splits the text, cuts it into streams and makes the network."""
+def _assemble(
+    run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int, undo: contextlib.ExitStack
+) -> Prepared:
+    """Splits the text, cuts it into streams and makes the network; `undo` closes its engine."""
     symbols = corpus.symbols
     tokenizer = Tokenizer(symbols)
     parts = parts_of(corpus, config, unknown)
     validation, test = parts.validation, parts.test
     streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
     trainer = Trainer(config, tokenizer.size, streams, workers)
+    undo.callback(trainer.engine.close)
     session = Session(
         trainer,
         run,

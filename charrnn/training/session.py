@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from charrnn.errors import CheckpointError, DivergedError, WorkerError
 from charrnn.inference.ngram import TRAIN_CHARACTERS
 from charrnn.inference.novelty import novelty
@@ -44,6 +42,23 @@ class Evaluation:
     train: float
     validation: Score | None
     improved: bool
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What else the user should know, in one line, and the step after which it was."""
+
+    step: int
+    text: str
+
+
+Event = Step | Evaluation | Notice
+Asked = Callable[[], bool]
+
+
+def never() -> bool:
+    """False."""
+    return False
 
 
 @dataclass
@@ -110,18 +125,19 @@ class Session:
         self._before = self.trainer.seconds
         self.run.rewind_metrics(self.trainer.step)
 
-    def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Step | Evaluation]:
+    def events(self, stop: Asked = never, save: Asked = never) -> Iterator[Event]:
         """Steps and evaluations until a limit is reached, patience ends or `stop()` is true; then all is saved.
 
-        WorkerError if a worker process ends; what had been trained is saved before.
+        Where `save()` is true all is saved at once. WorkerError if a worker process ends; what had been trained is
+        saved before.
         """
         try:
-            yield from self._events(stop)
+            yield from self._events(stop, save)
         except WorkerError:
             self.save(LAST)
             raise
 
-    def _events(self, stop: Callable[[], bool]) -> Iterator[Step | Evaluation]:
+    def _events(self, stop: Asked, save: Asked) -> Iterator[Event]:
         trainer, config = self.trainer, self.trainer.config
         every_evaluation = config.eval_every or 500
         saved = time.monotonic()
@@ -147,9 +163,12 @@ class Session:
                 saved = time.monotonic()
             every = config.checkpoint_every
             due = step.number % every == 0 if every else time.monotonic() - saved > SAVE_SECONDS
-            if due and not evaluated:
+            asked = save()
+            if (due and not evaluated) or asked:
                 self.save(LAST)
                 saved = time.monotonic()
+            if asked:
+                yield Notice(step.number, f"saved step {step.number:,} in {self.run.last}, as asked")
             if stop():
                 if not evaluated:
                     self.save(LAST)
@@ -260,14 +279,14 @@ class Session:
         self.run.unlock()
 
     def save(self, name: str) -> None:
-        """Writes the checkpoint `name`; the last one holds all that going on exactly needs."""
-        if not np.isfinite(self.trainer.parameters.vector).all():
-            raise DivergedError(
-                f"step {self.trainer.step}: a weight is not finite; what was saved before still is: "
-                f"begin a new run from {self.run.directory} (init_from) with a smaller learning_rate"
-            )
+        """Writes the checkpoint `name` of the run."""
+        checkpoints.save(self.run.directory / name, self.checkpoint(name))
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """What the checkpoint `name` holds now: the last one has all that going on exactly needs."""
         arrays, numbers = self.trainer.snapshot()
-        progress: dict[str, object] = {
+        checkpoint = self.model.checkpoint()
+        checkpoint.progress = {
             "trainer": numbers,
             "best": self.best if math.isfinite(self.best) else None,
             "train": self.train if math.isfinite(self.train) else None,
@@ -275,7 +294,5 @@ class Session:
             "interval": vars(self._interval),
             "row": vars(self._row),
         }
-        checkpoint = self.model.checkpoint()
-        checkpoint.progress = progress
         checkpoint.extra = arrays if name == LAST else {}
-        checkpoints.save(self.run.directory / name, checkpoint)
+        return checkpoint

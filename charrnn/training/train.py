@@ -16,10 +16,9 @@ from charrnn.training.runs import open_run
 from charrnn.training.settings import resolve
 
 if TYPE_CHECKING:
-    from charrnn.training.loop import Step
     from charrnn.training.prepare import Prepared
     from charrnn.training.result import Result
-    from charrnn.training.session import Evaluation
+    from charrnn.training.session import Event
 
 PathLike = str | os.PathLike[str]
 
@@ -32,7 +31,7 @@ def train(
     force: bool = False,
     init_from: PathLike | None = None,
     unknown: str = "error",
-    on_event: Callable[[Step | Evaluation], object] | None = None,
+    on_event: Callable[[Event], object] | None = None,
     **settings: object,
 ) -> Result:
     """Trains a network on text files or directories, in a run directory, and returns its best network with its scores.
@@ -40,7 +39,8 @@ def train(
     `settings` are those of `charrnn train` (`Settings` lists them); they go over those of `config`, a file or a recipe.
     `out` is the run directory, left out runs/ and the name of the text; `force` replaces a run that stands there.
     `init_from` takes weights and vocabulary from a checkpoint; `unknown` says what becomes of characters outside of it:
-    error, skip, replace, or grow, which takes them in. `on_event` is called with each step and evaluation. Raises the
+    error, skip, replace, or grow, which takes them in. `on_event` is called with each step, evaluation and
+    notice. Raises the
     errors of charrnn.errors.
 
     An interrupt stops at once; `resume` goes on from the last checkpoint. From the first training on, the BLAS of this
@@ -69,7 +69,7 @@ def resume(
     run: PathLike,
     texts: PathLike | Iterable[PathLike] | None = None,
     *,
-    on_event: Callable[[Step | Evaluation], object] | None = None,
+    on_event: Callable[[Event], object] | None = None,
     **changes: object,
 ) -> Result:
     """Goes on with a run, given by its directory or by its name under runs/, exactly where its last checkpoint is, and
@@ -84,12 +84,7 @@ def resume(
 
     from charrnn.training import prepare
 
-    try:
-        prepared = prepare.resume(opened, resolved, texts=_names(texts))
-    except BaseException:
-        opened.unlock()  # this process may go on, and try again
-        raise
-    return _finished(prepared, on_event)
+    return _finished(prepare.resume(opened, resolved, texts=_names(texts)), on_event)
 
 
 def _names(texts: PathLike | Iterable[PathLike] | None) -> list[str]:
@@ -97,7 +92,7 @@ def _names(texts: PathLike | Iterable[PathLike] | None) -> list[str]:
     return [os.fspath(name) for name in names]
 
 
-def _finished(prepared: Prepared, on_event: Callable[[Step | Evaluation], object] | None) -> Result:
+def _finished(prepared: Prepared, on_event: Callable[[Event], object] | None) -> Result:
     session = prepared.session
     try:
         for event in prepared.events():
