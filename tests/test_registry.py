@@ -110,7 +110,7 @@ def test_a_schedule_that_gives_no_factor_is_named(monkeypatch: pytest.MonkeyPatc
 
 def test_starting_weights_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(INITS, "mine", lambda W, fan_in, recurrent, rng: W.fill(np.nan))
-    with pytest.raises(ValueError, match=r"^init mine: must give finite weights"):
+    with pytest.raises(ConfigError, match=r"^init mine: must give finite weights"):
         initial(Architecture(5, (3,)), np.random.default_rng(0), init="mine")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from charrnn.errors import ConfigError
 from charrnn.network.buffers import Array, aligned
 from charrnn.network.cells import Cell, Weights
 from charrnn.registry import CELLS, INITS
@@ -155,7 +156,7 @@ def initial(
     init: str = "orthogonal",
     vector: Array | None = None,
 ) -> Parameters:
-    """Starting weights by the way `init` (network/initial.py); `vector`, zeros, takes them. ValueError if they are not
+    """Starting weights by the way `init` (network/initial.py); `vector`, zeros, takes them. ConfigError if they are not
     finite."""
     fill = INITS[init]
     parameters = Parameters(architecture, dtype, vector)
@@ -167,5 +168,5 @@ def initial(
     W_ha, _ = parameters.output()
     fill(W_ha, len(W_ha), False, rng)
     if not np.isfinite(parameters.vector).all():
-        raise ValueError(f"init {init}: must give finite weights, and gave others")
+        raise ConfigError(f"init {init}: must give finite weights, and gave others; choose another")
     return parameters

@@ -85,8 +85,6 @@ def create(
             prepared.notices += _growth(before.symbols, start.symbols)
         if start:
             session.trainer.parameters.vector[...] = start.parameters.vector
-        if not np.isfinite(session.trainer.parameters.vector).all():
-            raise ConfigError(f"init {config.init}: gives weights that are not finite; choose another")
         source = Source(_names(sources), corpus.sha256, corpus.characters, unknown)
         staged.write_config(_kept(config, prepared))
         staged.write_manifest(source, {**blas.describe(), "workers": workers})
