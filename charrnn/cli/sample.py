@@ -26,7 +26,9 @@ def sample(
     unknown: Annotated[
         str, typer.Option(help="Unknown characters of the prompt: error, skip or replace.", metavar="NAME")
     ] = "error",
-    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 bolder.", metavar="NUMBER")] = 0.8,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 safer, above 1 bolder; in Python left out, 1.", metavar="NUMBER")
+    ] = 0.8,
     top_k: Annotated[
         int, typer.Option(min=0, help="Draw from the k most probable characters only; 0: from all.", metavar="INTEGER")
     ] = 0,
@@ -51,7 +53,7 @@ def sample(
     blas.configure()  # a second thread gains half where the machine is idle, and loses tenfold where it is not
 
     from charrnn.inference.sampling import Choice, until
-    from charrnn.model import load
+    from charrnn.model import Options, load
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import check_unknown
 
@@ -59,7 +61,7 @@ def sample(
     Choice(temperature, top_k, top_p, greedy)  # before anything is read
     model = load(chosen(ckpt))
     given = read_corpus([prompt_file]) if prompt_file is not None else prompt or ""
-    options = {
+    options: Options = {
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charrnn.errors import ConfigError
+from charrnn import arguments
+from charrnn.errors import ConfigError, shown
 from charrnn.training.cores import choose_workers
 from charrnn.training.run import Run
 from charrnn.training.settings import resolve
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from charrnn.training.result import Result
     from charrnn.training.session import Evaluation
 
+LONG = 255  # characters: no file has a longer name
 PathLike = str | os.PathLike[str]
 
 
@@ -45,22 +47,17 @@ def train(
     An interrupt stops at once; `resume` goes on from the last checkpoint. From the first training on, the BLAS of this
     process has one thread (OPENBLAS_NUM_THREADS=1), unless the environment has set a number before.
     """
-    names = [texts] if isinstance(texts, str | os.PathLike) else list(texts)
-    if not names:
-        raise ConfigError("no text to train on; name a file or a directory")
-    resolved, _ = resolve(Path(config) if config is not None else None, settings)
+    names = _names(texts)
+    resolved, _ = resolve(_path("config", config), settings)
+    directory, start = _path("out", out), _path("init_from", init_from)
+    force = arguments.switch("force", force)
     choose_workers(resolved)
 
+    from charrnn.text.tokenizer import check_unknown
     from charrnn.training import prepare
 
-    prepared = prepare.create(
-        [os.fspath(name) for name in names],
-        resolved,
-        Path(out) if out is not None else None,
-        force=force,
-        init_from=Path(init_from) if init_from is not None else None,
-        unknown=unknown,
-    )
+    check_unknown(unknown)
+    prepared = prepare.create(names, resolved, directory, force=force, init_from=start, unknown=unknown)
     return _finished(prepared, on_event)
 
 
@@ -71,13 +68,32 @@ def resume(
 
     `changes` are settings of how long and how carefully it is trained (`RESUMABLE`); ConfigError for any other.
     """
-    opened = Run(Path(run))
+    opened = Run(arguments.path("run", run))
     resolved = opened.resumed_settings(changes)
     choose_workers(resolved)
 
     from charrnn.training import prepare
 
     return _finished(prepare.resume(opened, resolved), on_event)
+
+
+def _names(texts: PathLike | Iterable[PathLike]) -> list[str]:
+    """The names of the texts; ConfigError for what is none, as for a text itself."""
+    if isinstance(texts, bytes) or not isinstance(texts, str | os.PathLike | Iterable):
+        raise arguments.wrong("texts", texts, "a path, or several")
+    names = [texts] if isinstance(texts, str | os.PathLike) else list(texts)
+    if not names:
+        raise ConfigError("no text to train on; name a file or a directory")
+    for name in names:
+        arguments.path("texts", name)
+        long = isinstance(name, str) and ("\n" in name or len(name) > LONG)
+        if long and not os.path.exists(name):
+            raise ConfigError(f"texts {shown(repr(name))}: this is no file; write the text to one, and give its path")
+    return [os.fspath(name) for name in names]
+
+
+def _path(name: str, value: PathLike | None) -> Path | None:
+    return None if value is None else arguments.path(name, value)
 
 
 def _finished(prepared: Prepared, on_event: Callable[[Step | Evaluation], object] | None) -> Result:
