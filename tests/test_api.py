@@ -74,6 +74,17 @@ def test_a_training_gives_its_model_scores_and_history(result: charrnn.Result) -
     assert charrnn.Settings(**result.model.settings).hidden == (8, 6)
 
 
+def test_the_train_loss_of_a_result_is_the_mean_since_the_last_evaluation_but_one(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(TEXT)
+    events: list[Any] = []
+    trained = charrnn.train(tmp_path / "t", tmp_path / "run", on_event=events.append, **{**SMALL, "max_steps": 50})
+    losses = [event.loss for event in events if hasattr(event, "loss")]
+    assert len(losses) == 50 and [event.step for event in events if hasattr(event, "train")] == [20, 40, 50]
+    assert trained.train == pytest.approx(np.mean(losses[40:]), rel=1e-12)
+    means = [np.mean(losses[:20]), np.mean(losses[20:40]), np.mean(losses[40:])]
+    assert [event.train for event in events if hasattr(event, "train")] == pytest.approx(means, rel=1e-12)
+
+
 def test_a_run_is_resumed_to_the_bits_of_one_that_was_never_stopped(tmp_path: Path) -> None:
     (tmp_path / "t").write_text(TEXT)
     options = {**SMALL, "schedule": "constant"}
