@@ -57,6 +57,16 @@ def test_slots_that_no_checkpoint_could_hold_are_refused(slots: Any) -> None:
         OPTIMIZERS["mine"] = type("Mine", (SGD,), {"slots": slots})
 
 
+@pytest.mark.parametrize(
+    "delta",
+    [lambda self, g, slots, out, rate, t: rate * g, lambda self, g, slots, out, rate, t: out[1:].fill(0)],
+    ids=["returned", "in part"],
+)
+def test_an_optimizer_that_does_not_write_its_update_is_refused(delta: Any) -> None:
+    with pytest.raises(ValueError, match=r"^optimizer mine: delta must write finite numbers into all of `out`"):
+        OPTIMIZERS["mine"] = type("Mine", (Optimizer,), {"delta": delta})
+
+
 def test_a_cells_parameters_must_have_names_that_a_checkpoint_can_hold() -> None:
     class Greek(CELLS["rnn"]):  # type: ignore[misc]
         def shapes(self, d: int, h: int) -> dict[str, tuple[int, ...]]:
