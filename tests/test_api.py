@@ -18,6 +18,7 @@ from oracle import gradient, losses, zero_state
 
 import charrnn
 from charrnn.errors import ConfigError, CorpusError, DivergedError
+from charrnn.network.parameters import Parameters
 from charrnn.network.truncation import Sliding, Truncation
 from charrnn.training.schedules import Progress
 
@@ -394,7 +395,9 @@ def test_a_model_whose_weights_are_not_finite_writes_nothing(model: charrnn.Mode
             broken.sample(3, **options)  # type: ignore[arg-type]
 
 
-def test_symbols_must_be_those_of_the_network(model: charrnn.Model) -> None:
+def test_symbols_and_a_vector_must_be_those_of_the_network(model: charrnn.Model) -> None:
+    with pytest.raises(ValueError, match=r"a vector of .* holds these weights"):
+        Parameters(model.architecture, np.float64, np.append(model.parameters.vector, 0))
     for symbols in (model.symbols[:-1], model.symbols[:-1] + model.symbols[0], list(model.symbols)):
         with pytest.raises(ValueError, match=f"must be text of {len(model.symbols)} different characters"):
             charrnn.Model(model.parameters, symbols)  # type: ignore[arg-type]
