@@ -27,7 +27,7 @@ def sample(
         str, typer.Option(help="Unknown characters of the prompt: error, skip or replace.", metavar="NAME")
     ] = "error",
     temperature: Annotated[
-        float, typer.Option(help="Below 1 safer, above 1 bolder; in Python left out, 1.", metavar="NUMBER")
+        float, typer.Option(help="Below 1 safer, above 1 bolder (Model.sample: 1).", metavar="NUMBER")
     ] = 0.8,
     top_k: Annotated[
         int, typer.Option(min=0, help="Draw from the k most probable characters only; 0: from all.", metavar="INTEGER")
