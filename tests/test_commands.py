@@ -212,7 +212,7 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
         (["sample", "--temperature", "0"], 2, "greedy"),
         (["sample", "--top-p", "0"], 2, "--top-p"),
         (["eval", "text"], 3, "no run here"),
-        (["eval", "text", "--unknown", "maybe"], 2, "unknown maybe"),
+        (["eval", "text", "--unknown", "maybe"], 2, "unknown 'maybe'"),
         (["gradcheck", "--truncation", "full", "--tau", "3"], 2, "--tau"),
         (["gradcheck", "--hidden", "0"], 2, "--hidden"),
         (["train", "text", "--hiden", "3"], 2, "--hidden"),
@@ -377,7 +377,7 @@ engine = WorkerEngine(Architecture(5, (4,)), np.float32, 2, 2)
     [
         (["train", "text.txt", "--hidden", "3000000", "--out", "x"], 5, b"not enough memory"),
         (["train", "text.txt", "--encoding", "rot13", "--out", "x"], 2, b"no such encoding"),
-        (["train", "text.txt", "--unknown", "foo", "--out", "x"], 2, b"unknown foo: must be error, skip or replace"),
+        (["train", "text.txt", "--unknown", "foo", "--out", "x"], 2, b"unknown 'foo': must be error, skip or replace"),
         (["train", "", "--out", "x"], 3, b"the name of a text is empty"),
         (["train", "--resume", "runs/text/last.npz"], 3, b"last.npz: no run directory"),
         (["bench", "--hidden", "300000", "--seq-length", "1"], 5, b"not enough memory"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.errors import UnknownNameError
+from charrnn.errors import ConfigError, UnknownNameError
 from charrnn.network.activations import Activation
 from charrnn.network.cells import Cell
 from charrnn.network.parameters import Architecture, initial
@@ -55,6 +55,16 @@ def test_a_class_must_be_of_its_registrys_kind_and_define_what_is_its_own(regist
 def test_slots_that_no_checkpoint_could_hold_are_refused(slots: Any) -> None:
     with pytest.raises(ValueError, match=r"^optimizer mine: slots must be a tuple of different names"):
         OPTIMIZERS["mine"] = type("Mine", (SGD,), {"slots": slots})
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [lambda self, g, slots, out, rate, t: rate * g, lambda self, g, slots, out, rate, t: out[1:].fill(0)],
+    ids=["returned", "in part"],
+)
+def test_an_optimizer_that_does_not_write_its_update_is_refused(delta: Any) -> None:
+    with pytest.raises(ValueError, match=r"^optimizer mine: delta must write finite numbers into all of `out`"):
+        OPTIMIZERS["mine"] = type("Mine", (Optimizer,), {"delta": delta})
 
 
 def test_a_cells_parameters_must_have_names_that_a_checkpoint_can_hold() -> None:

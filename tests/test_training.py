@@ -82,6 +82,15 @@ def test_k_steps_a_resume_and_the_rest_give_the_bits_of_one_run(
     assert rows[0] == rows[1]
 
 
+def test_a_run_that_is_stopped_between_evaluations_gives_the_mean_loss_since_the_last_one(tmp_path: Path) -> None:
+    stopped, losses = session(tmp_path), []
+    for event in stopped.events(lambda: stopped.trainer.step >= 10):
+        if isinstance(event, Step):
+            losses.append(event.loss)
+    assert stopped.result(score=False).train == pytest.approx(np.mean(losses[7:]), rel=1e-12)
+    assert len(losses) == 10
+
+
 def test_a_crash_after_rows_that_were_not_saved_leaves_no_row_twice(tmp_path: Path) -> None:
     first = session(tmp_path, checkpoint_every=30, eval_every=1000, max_steps=200)
     for event in first.events():

@@ -37,7 +37,9 @@ def sample(
     unknown: Annotated[
         str, typer.Option(help="Unknown characters of the prompt: error, skip or replace.", metavar="NAME")
     ] = "error",
-    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 bolder.", metavar="NUMBER")] = 0.8,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 safer, above 1 bolder (Model.sample: 1).", metavar="NUMBER")
+    ] = 0.8,
     top_k: Annotated[
         int, typer.Option(min=0, help="Draw from the k most probable characters only; 0: from all.", metavar="INTEGER")
     ] = 0,
@@ -79,7 +81,7 @@ def sample(
     blas.configure()  # a second thread gains half where the machine is idle, and loses tenfold where it is not
 
     from charrnn.inference.sampling import Choice
-    from charrnn.model import load
+    from charrnn.model import Options, load
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import check_unknown
 
@@ -96,27 +98,27 @@ def sample(
     if num_samples > 1 and (greedy or top_k == 1):
         print(f"{num_samples} samples would be the same text: without chance there is only one", file=sys.stderr)
         num_samples = 1
-    options: dict[str, Any] = {
+    options: Options = {
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
         "greedy": greedy,
         "seed": seed,
         "unknown": unknown,
-        "stop": [_unescaped(text) for text in stop or []],
     }
+    stops = [_unescaped(text) for text in stop or []]
     sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
     write = sys.stdout.write
     if corpus is not None:
         texts = (
-            model.samples(num_samples, length, given, **options)
+            model.samples(num_samples, length, given, stop=stops, **options)
             if num_samples > 1
-            else [model.sample(length, given, **options)]
+            else [model.sample(length, given, stop=stops, **options)]
         )
         _write_compared(texts, given, corpus)
         return
     if num_samples == 1:
-        characters = model.stream(given, length=length, **options)
+        characters = model.stream(given, length=length, stop=stops, **options)
         live = sys.stdout.isatty()
         write(_shown(given))
         try:
@@ -127,7 +129,7 @@ def sample(
         finally:
             write("\n")
         return
-    _write_apart(_shown(given + text) for text in model.samples(num_samples, length, given, **options))
+    _write_apart(_shown(given + text) for text in model.samples(num_samples, length, given, stop=stops, **options))
 
 
 def _write_apart(texts: Iterable[str]) -> None:

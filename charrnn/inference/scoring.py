@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from charrnn.errors import CorpusError
+from charrnn.arguments import switch, whole
+from charrnn.errors import ConfigError, CorpusError
 from charrnn.network.buffers import Array, Buffers
 from charrnn.network.output import block_rows, probabilities
 from charrnn.network.parameters import Parameters
@@ -69,7 +70,12 @@ def evaluate(
     the `warmup` characters before its part first, without counting them, so that it differs from exact only by what a
     state still knows of characters further back. There are no more of them than leave each part `warmup` characters.
     `keep` keeps the log-probability of every character. `progress` is called with the number of predictions done.
+    ConfigError for an argument that cannot be.
     """
+    streams, workers = whole("streams", streams, 1), whole("workers", workers, 1)
+    warmup, keep = whole("warmup", warmup), switch("keep", keep)
+    if state is not None and streams > 1:
+        raise ConfigError("streams: a text that goes on from a state is read as one; leave streams out")
     if state is not None:
         return _continued(parameters, ids, state, keep, progress)
     count = len(ids) - 1

@@ -71,7 +71,10 @@ class Parameters:
         self.architecture = architecture
         self.shapes = architecture.shapes()
         sizes = {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
-        self._vector: Array = aligned(sum(sizes.values()), dtype) if vector is None else vector
+        size = sum(sizes.values())
+        if vector is not None and vector.shape != (size,):
+            raise ValueError(f"a vector of {(size,)} holds these weights, not one of {vector.shape}")
+        self._vector: Array = aligned(size, dtype) if vector is None else vector
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in self.shapes.items():

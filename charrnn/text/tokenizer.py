@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.arguments import wrong
+from charrnn.errors import CorpusError
 
 Ids = npt.NDArray[Any]
 
@@ -18,7 +19,7 @@ GROW = "grow"  # of a vocabulary that is still to be trained: the character beco
 def check_unknown(unknown: str) -> None:
     """ConfigError unless `unknown` is one of UNKNOWN."""
     if unknown not in UNKNOWN:
-        raise ConfigError(f"unknown {unknown}: must be error, skip or replace")
+        raise wrong("unknown", unknown, "error, skip or replace")
 
 
 def union(*vocabularies: str) -> str:

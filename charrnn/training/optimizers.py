@@ -115,7 +115,8 @@ def _divided_by_root(g: Array, v: Array, out: Array, rate: float) -> None:
 
 
 def check(name: str, thing: object) -> None:
-    """TypeError or ValueError unless it is a class of optimisers whose slots a checkpoint can name."""
+    """TypeError or ValueError unless it is a class of optimisers whose slots a checkpoint can name, and whose first
+    update is written."""
     if not isinstance(thing, type) or not issubclass(thing, Optimizer) or thing.delta is Optimizer.delta:
         raise TypeError(
             f"optimizer {name}: must be a class with a `delta` that extends charrnn.Optimizer, is {shown(thing)}"
@@ -126,6 +127,10 @@ def check(name: str, thing: object) -> None:
         raise ValueError(
             f"optimizer {name}: slots must be a tuple of different names of {NAME_RULE}, are {shown(slots)}"
         )
+    g, delta = np.array([0.5, -0.25, 0.125]), np.full(3, np.nan)
+    thing().delta(g, {slot: np.zeros(3) for slot in slots}, delta, 0.1, 1)
+    if not np.isfinite(delta).all():
+        raise ValueError(f"optimizer {name}: delta must write finite numbers into all of `out`, left {shown(delta)}")
 
 
 class Updater:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charrnn.errors import ConfigError
+from charrnn import arguments
+from charrnn.errors import ConfigError, shown
 from charrnn.training.cores import choose_workers
 from charrnn.training.runs import open_run
 from charrnn.training.settings import resolve
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from charrnn.training.result import Result
     from charrnn.training.session import Event
 
+LONG = 255  # characters: no file has a longer name
 PathLike = str | os.PathLike[str]
 
 
@@ -47,21 +49,14 @@ def train(
     process has one thread (OPENBLAS_NUM_THREADS=1), unless the environment has set a number before.
     """
     names = _names(texts)
-    if not names:
-        raise ConfigError("no text to train on; name a file or a directory")
-    resolved, _ = resolve(Path(config) if config is not None else None, settings)
+    resolved, _ = resolve(_path("config", config), settings)
+    directory, start = _path("out", out), _path("init_from", init_from)
+    force = arguments.switch("force", force)
     choose_workers(resolved)
 
     from charrnn.training import prepare
 
-    prepared = prepare.create(
-        names,
-        resolved,
-        Path(out) if out is not None else None,
-        force=force,
-        init_from=Path(init_from) if init_from is not None else None,
-        unknown=unknown,
-    )
+    prepared = prepare.create(names, resolved, directory, force=force, init_from=start, unknown=unknown)
     return _finished(prepared, on_event)
 
 
@@ -78,18 +73,32 @@ def resume(
     `texts` says where its text is now, if it has been moved. `changes` are settings of how long and how carefully it is
     trained (`RESUMABLE`); ConfigError for any other.
     """
-    opened = open_run(run)
+    opened = open_run(arguments.path("run", run))
     resolved = opened.resumed_settings(changes)
     choose_workers(resolved)
 
     from charrnn.training import prepare
 
-    return _finished(prepare.resume(opened, resolved, texts=_names(texts)), on_event)
+    return _finished(prepare.resume(opened, resolved, texts=None if texts is None else _names(texts)), on_event)
 
 
-def _names(texts: PathLike | Iterable[PathLike] | None) -> list[str]:
-    names = [texts] if isinstance(texts, str | os.PathLike) else texts or ()
+def _names(texts: PathLike | Iterable[PathLike]) -> list[str]:
+    """The names of the texts; ConfigError for what is none, as for a text itself."""
+    if isinstance(texts, bytes) or not isinstance(texts, str | os.PathLike | Iterable):
+        raise arguments.wrong("texts", texts, "a path, or several")
+    names = [texts] if isinstance(texts, str | os.PathLike) else list(texts)
+    if not names:
+        raise ConfigError("no text to train on; name a file or a directory")
+    for name in names:
+        arguments.path("texts", name)
+        long = isinstance(name, str) and ("\n" in name or len(name) > LONG)
+        if long and not os.path.exists(name):
+            raise ConfigError(f"texts {shown(repr(name))}: this is no file; write the text to one, and give its path")
     return [os.fspath(name) for name in names]
+
+
+def _path(name: str, value: PathLike | None) -> Path | None:
+    return None if value is None else arguments.path(name, value)
 
 
 def _finished(prepared: Prepared, on_event: Callable[[Event], object] | None) -> Result:
