@@ -251,4 +251,4 @@ def test_writers_that_die_leave_what_they_acknowledged(tmp_path: Path) -> None:
     """At each operation of a save, torn writes included, and by SIGKILL at 200 random instants."""
     operations, saved = map(int, child.output(child.start("crash.py", tmp_path, 200)).split())
     assert operations > 20
-    assert saved > 100
+    assert saved >= 100

@@ -77,17 +77,19 @@ class Window:
         if fresh is not None and (fresh.dtype != bool or fresh.ndim != 2 or len(fresh) != T):
             raise ValueError(f"fresh must be true or false ({T}, n), is {fresh.dtype} {fresh.shape}")
 
-    def crossings(self, T: int, n: int) -> list[float | Array]:
-        """The gain of every step: the objects WHOLE and CUT, another number, or a column (n, 1).
-
-        ValueError if the window is not for n sequences of T steps.
-        """
+    def check(self, T: int, n: int) -> None:
+        """ValueError if the window is not for n sequences of T steps."""
         if self.gains.shape not in ((T,), (T, n)):
             raise ValueError(f"gains must be {(T,)} or {(T, n)} here, are {self.gains.shape}")
+        if self.fresh is not None and self.fresh.shape != (T, n):
+            raise ValueError(f"fresh must be {(T, n)} here, is {self.fresh.shape}")
+
+    def crossings(self, T: int, n: int) -> list[float | Array]:
+        """The gain of every step: the objects WHOLE and CUT, another number, or a column (n, 1); ValueError as of
+        `check`."""
+        self.check(T, n)
         every = self.gains
         if self.fresh is not None:
-            if self.fresh.shape != (T, n):
-                raise ValueError(f"fresh must be {(T, n)} here, is {self.fresh.shape}")
             every = np.where(self.fresh, CUT, every if every.ndim == 2 else every[:, None])
         if every.size == T:  # one for all sequences, or for the only one, whose steps are vectors
             gains: list[float | Array] = every.ravel().tolist()

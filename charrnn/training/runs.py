@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from charrnn import arguments
 from charrnn.errors import CharrnnError, CheckpointError, shown
 from charrnn.registry import ACTIVATIONS, CELLS
 from charrnn.storage import BEST, LAST
@@ -67,6 +68,7 @@ def find(what: PathLike | None = None, runs: Path = RUNS) -> Path:
     """As `located`; for None the newest good run. CheckpointError, with the nearest name, if there is none."""
     if what is None:
         return newest(runs)[0].path
+    what = arguments.path("path", what)
     path = located(what, runs)
     if path is not None:
         return path
