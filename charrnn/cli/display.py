@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from charrnn.report.novelty import summary
 from charrnn.report.yardsticks import lines
+from charrnn.text.pieces import PieceStreams
 from charrnn.training.loop import Step
 from charrnn.training.preflight import describe_bytes, preflight
 from charrnn.training.prepare import Prepared
@@ -59,6 +60,11 @@ class Display:
         widths = ", ".join(map(str, architecture.hidden))
         per_epoch = f"{streams.steps_per_epoch:,} step{'s' if streams.steps_per_epoch != 1 else ''} an epoch"
         _say(f"text      {corpus.characters:,} characters, {len(corpus.symbols):,} different")
+        if isinstance(streams, PieceStreams):
+            _say(
+                f"pieces    {streams.count:,} to train on, of {streams.median:,} characters (median), "
+                f"{streams.longest:,} at most"
+            )
         _say(
             f"network   {layers} of {widths} units, "
             f"{trainer.parameters.vector.size:,} parameters, {describe_bytes(need.memory_bytes)} of memory"

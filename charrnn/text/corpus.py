@@ -64,14 +64,17 @@ def encode_corpus(
     symbols: str | None = None,
     unknown: str = "error",
     progress: Progress = None,
+    between: str = "",
 ) -> EncodedCorpus:
     """The ids of a text in the vocabulary `symbols`, or in its own (its distinct characters, sorted).
 
+    `between`, one character or none, is put where one file ends and the next begins, and belongs to the vocabulary.
     Ids of a text from standard input, and those that are too many for memory, are kept in `ids_path`, if given.
     `progress` is called with numbers of bytes read. Raises CorpusError, ConfigError and StorageError.
     """
-    with _Sources(arguments, encoding) as sources:
+    with _Sources(arguments, encoding, between) as sources:
         digest, seen = _survey(sources, progress)
+        seen[code_points(between)] = True
         vocabulary = symbols if symbols is not None else "".join(map(chr, np.flatnonzero(seen)))
         if not vocabulary:
             raise CorpusError(f"{', '.join(arguments)}: the text is empty; name one that holds characters")
@@ -90,10 +93,10 @@ def encode_corpus(
     return corpus
 
 
-def checksum(arguments: Sequence[str], encoding: str = "utf-8", progress: Progress = None) -> str:
+def checksum(arguments: Sequence[str], encoding: str = "utf-8", progress: Progress = None, between: str = "") -> str:
     """The SHA-256 of the text in UTF-8, as in `EncodedCorpus`."""
     digest = hashlib.sha256()
-    with _Sources(arguments, encoding) as sources:
+    with _Sources(arguments, encoding, between) as sources:
         for _, piece in sources.pieces():
             digest.update(piece.encode() if isinstance(piece, str) else piece)
             if progress:
@@ -104,8 +107,8 @@ def checksum(arguments: Sequence[str], encoding: str = "utf-8", progress: Progre
 class _Sources:
     """The files behind the arguments. Standard input and pipes can be read only once: what they held is kept."""
 
-    def __init__(self, arguments: Sequence[str], encoding: str) -> None:
-        self.arguments, self.encoding = arguments, encoding
+    def __init__(self, arguments: Sequence[str], encoding: str, between: str = "") -> None:
+        self.arguments, self.encoding, self.between = arguments, encoding, between
         try:
             "".encode(encoding)  # refuses what `codecs.lookup` finds but is no encoding of text, as rot13
             name = codecs.lookup(encoding).name
@@ -130,8 +133,12 @@ class _Sources:
     def pieces(self) -> Iterator[tuple[str, str | bytes]]:
         """Name and next piece of text; a piece that is all ASCII comes as bytes, which saves its decoding."""
         self.bytes = 0
+        between = ""
         for argument in self.arguments:
             for path in _files(argument):
+                if between:
+                    yield path, between
+                between = self.between
                 try:
                     with self._open(path) as file:
                         yield from self._decoded(path, file)

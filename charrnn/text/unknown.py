@@ -30,16 +30,16 @@ class Unknown:
 
 
 def encode_counted(
-    arguments: Sequence[str], encoding: str, symbols: str, unknown: str = "error"
+    arguments: Sequence[str], encoding: str, symbols: str, unknown: str = "error", between: str = ""
 ) -> tuple[EncodedCorpus, Unknown]:
     """What `encode_corpus` returns, and how much of the text was unknown; the ids are in memory.
 
     Raises what `encode_corpus` raises.
     """
     if unknown == "error":
-        corpus = encode_corpus(arguments, encoding, None, symbols)
+        corpus = encode_corpus(arguments, encoding, None, symbols, between=between)
         return corpus, Unknown(0, corpus.characters, "")
-    own = encode_corpus(arguments, encoding)
+    own = encode_corpus(arguments, encoding, between=between)
     counts = np.bincount(own.ids, minlength=len(own.symbols))
     known = np.array([symbol in symbols for symbol in own.symbols])
     theirs = Tokenizer(symbols).encode(own.symbols, unknown="replace")

@@ -18,9 +18,10 @@ from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.durable import interrupts_held
 from charrnn.text.batches import Streams
 from charrnn.text.corpus import EncodedCorpus, can_be_read_again, checksum, encode_corpus, open_ids
+from charrnn.text.pieces import PieceStreams, are_sorted_lines, end_id, end_symbol
 from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.cores import choose_workers
-from charrnn.training.loop import Step, Trainer
+from charrnn.training.loop import ORDER, Step, Trainer
 from charrnn.training.parts import parts_of
 from charrnn.training.run import IDS, Run, Source, default_directory
 from charrnn.training.runs import load
@@ -28,6 +29,7 @@ from charrnn.training.session import Evaluation, Session
 from charrnn.training.settings import FIELDS, Settings
 
 Progress = Callable[[int], object] | None
+SORTED_LOOKED_AT = 100_000  # characters at the text's beginning
 VALIDATION_CHARACTERS = 1_000_000  # a longer validation text is cut: enough to choose the best network by
 
 
@@ -69,10 +71,11 @@ def create(
     start = load(init_from) if init_from else None
     if start:
         config = _like(config, start.parameters)
-    symbols = start.symbols if start else None
+        end_id(start.symbols, config.pieces)
+    symbols, end = start.symbols if start else None, end_symbol(config.pieces)
     ids = run.directory / f".{IDS}.{os.getpid()}.tmp"  # a new directory is not locked yet
     try:
-        corpus = encode_corpus(sources, config.encoding, ids, symbols, unknown, progress)
+        corpus = encode_corpus(sources, config.encoding, ids, symbols, unknown, progress, end)
         prepared = _assemble(run, config, corpus, unknown, workers)
         if start:
             prepared.session.trainer.parameters.vector[...] = start.parameters.vector
@@ -97,14 +100,14 @@ def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
     manifest = run.manifest()
     run.lock()
     checkpoint = checkpoints.load(run.last)
-    sources, unknown = manifest.corpus, manifest.unknown
+    sources, unknown, end = manifest.corpus, manifest.unknown, end_symbol(config.pieces)
     if "-" in sources and not (run.directory / IDS).exists():
         raise CorpusError(
             f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
         )
     kept, sha256 = run.directory / IDS, manifest.sha256
     again = all(map(can_be_read_again, sources))
-    if again and checksum(sources, config.encoding, progress) != sha256:
+    if again and checksum(sources, config.encoding, progress, end) != sha256:
         raise CorpusError(
             f"{', '.join(sources)}: not the text that {run.directory} was trained on; restore it, "
             f"or begin a new run from its weights (init_from {run.directory})"
@@ -116,7 +119,7 @@ def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
             f"{kept} is gone, and the text came from a pipe; begin a new run from its weights (init_from)"
         )
     else:
-        corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress)
+        corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress, end)
     prepared = _assemble(run, config, corpus, unknown, workers)
     prepared.session.resume(checkpoint)
     reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
@@ -154,7 +157,10 @@ def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, w
     tokenizer = Tokenizer(symbols)
     parts = parts_of(corpus, config, unknown)
     validation, test = parts.validation, parts.test
-    streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
+    if parts.end is None:
+        streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
+    else:
+        streams = PieceStreams(parts.training, parts.end, config.batch_size, config.seq_length, (config.seed, ORDER))
     trainer = Trainer(config, tokenizer.size, streams, workers)
     session = Session(
         trainer,
@@ -164,6 +170,11 @@ def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, w
         test=np.asarray(test) if len(test) > 1 else None,
     )
     notices = [streams.notice] if streams.notice else []
+    if parts.end is None and are_sorted_lines(tokenizer.decode(corpus.ids[:SORTED_LOOKED_AT])):
+        notices.append(
+            "sorted lines: the validation text is the end of the list, and each line is read after its neighbour; "
+            "with pieces lines they are shuffled"
+        )
     if config.patience is None and trainer.config.patience is not None:
         notices.append(
             f"so long a run reads the text many times: it stops after {trainer.config.patience} evaluations, "

@@ -33,6 +33,7 @@ from charrnn.training.setting_types import (
 from charrnn.training.settings_file import escaped, read, write
 
 NETWORK, DATA, LENGTH, OPTIMISATION, RUN = "Network", "Data", "Length of the run", "Optimisation", "Run"
+PIECES = ("none", "lines", "blank", "files")
 DTYPES, CUTS, CLIP_MODES = ("float32", "float64"), ("constant", "polynomial"), ("norm", "value")
 STEPS = 3000  # of a run that is given no limit
 
@@ -70,7 +71,15 @@ class DataSettings(Checked):
         DATA,
     )
     seq_length: Count = _setting(64, "Steps T of an update that have a loss.", "INTEGER", DATA)
-    val_frac: Fraction = _setting(0.1, "Share of the text, from its end, for validation.", "NUMBER", DATA)
+    pieces: Annotated[Text, one_of(PIECES)] = _setting(
+        "none",
+        "Train on many pieces, shuffled, each from a fresh state: lines, blank (blank lines between them) or files.",
+        "NAME",
+        DATA,
+    )
+    val_frac: Fraction = _setting(
+        0.1, "Share for validation: the text's end, or pieces drawn at random.", "NUMBER", DATA
+    )
     test_frac: Fraction = _setting(0.0, "Share of the text, after validation, for the test.", "NUMBER", DATA)
     val_file: Text | None = _setting(None, "Text to validate on, instead of a share.", "PATH", DATA)
     test_file: Text | None = _setting(None, "Text to test on, instead of a share.", "PATH", DATA)
