@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -14,14 +14,17 @@ import numpy.typing as npt
 
 from charrnn import arguments
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, UnknownNameError, shown
+from charrnn.inference.pieces import Pieces, draw_pieces
 from charrnn.inference.sampling import Choice, Sampler, until
-from charrnn.inference.scoring import Score, evaluate
+from charrnn.inference.scoring import Score, begins, evaluate
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters, from_arrays, widened
 from charrnn.network.stack import Stack, State
 from charrnn.network.truncation import Truncation
 from charrnn.network.truncation import truncation as named_truncation
 from charrnn.storage import checkpoint as checkpoints
+from charrnn.text.pieces import pack
+from charrnn.text.reading import SEPARATOR, end_symbol
 from charrnn.text.tokenizer import Tokenizer, check_unknown
 
 MOST_SAMPLES = 10**6  # side by side
@@ -77,6 +80,17 @@ class Model:
         widths = ", ".join(map(str, a.hidden))
         return f"<Model: {a.cell} {widths}, {a.symbols} symbols, {self.parameters.vector.size:,} parameters>"
 
+    @property
+    def piece_kind(self) -> str:
+        """Of the pieces that it was trained on, as of the setting `pieces`: none, lines, blank or files."""
+        return str(self.settings.get("pieces", "none"))
+
+    @property
+    def end(self) -> int | None:
+        """The id that ends a piece; None for a model that was not trained on pieces."""
+        end = end_symbol(self.piece_kind)
+        return self.symbols.index(end) if end and end in self.symbols else None
+
     def encode(self, text: str, unknown: str = "error", source: str = "text") -> Array:
         """The ids (len(text),) of a text; a character outside the vocabulary is an `error` (CorpusError, which lists
         it), or one to `skip` or `replace`."""
@@ -94,6 +108,9 @@ class Model:
         """Characters that go on from `prompt`, or from a line's beginning where there is none: without end, or `length`
         of them, or up to and with the first of the texts `stop`, one or several.
 
+        A model that was trained on pieces writes one after another, the first of which begins with the prompt; what
+        ends them is written as a line end, or as an empty line if they hold such.
+
         Options: each character is drawn from A^(1/`temperature`) (1.0 where it is left out, the model's own
         probabilities; the command `charrnn sample` has 0.8), of the `top_k` most probable ones (0: all) and the
         fewest that have the mass `top_p`; `greedy` always takes the most probable one. The same `seed` gives the same
@@ -101,7 +118,7 @@ class Model:
         """
         stops = self._stops(stop)
         length = None if length is None else _length(length)
-        return Characters(self._sampler(prompt, 1, options), self.symbols, length, stops)
+        return Characters(self._sampler(prompt, 1, options), self._written, length, stops)
 
     def sample(
         self,
@@ -131,7 +148,50 @@ class Model:
         stops = self._stops(stop)
         drawn = self._sampler(prompt, count, options)
         columns = np.array(list(islice(drawn, length)), dtype=np.intp).reshape(length, count)
-        return ["".join(_ended((self.symbols[i] for i in column), length, stops)) for column in columns.T]
+        written = self._written
+        return ["".join(_ended((written[i] for i in column), length, stops)) for column in columns.T]
+
+    def pieces(
+        self,
+        count: int,
+        *,
+        known: Collection[str] = (),
+        most: int = 10_000,
+        tries: int | None = None,
+        prompt: str = "",
+        **options: Unpack[Options],
+    ) -> Pieces:
+        """`count` pieces, each from its beginning (`prompt`, if given) to its end, which is not part of it; for a model
+        that was trained on pieces.
+
+        If anything is `known`, that is thrown away, and so is what was drawn before; as is a piece that is empty or has
+        more than `most` characters. Fewer than `count` come back after so many `tries`, left out 20 for each piece and
+        1000 at least. Options as of `stream`, without `state`. ConfigError for a model that does not know pieces.
+        """
+        count, most = arguments.whole("count", count, 1, MOST_SAMPLES), arguments.whole("most", most, 1)
+        tries = max(1000, 20 * count) if tries is None else arguments.whole("tries", tries, 1)
+        end = self.end
+        if end is None:
+            raise ConfigError(
+                "pieces: the model was not trained on pieces; train one with pieces lines, blank or files"
+            )
+        seed = options.get("seed")
+        if seed is not None:
+            seed = arguments.whole("seed", seed, most=MOST_SEED)
+
+        def sampler(n: int, turn: int) -> Sampler:
+            of_turn = None if seed is None else int(np.random.SeedSequence([seed, turn]).generate_state(1)[0])
+            return self._sampler(prompt, n, {**options, "seed": of_turn})
+
+        def text(ids: list[int]) -> str:
+            return prompt + "".join(self.symbols[i] for i in ids)
+
+        return draw_pieces(sampler, text, end, count, known, most, tries)
+
+    @property
+    def _written(self) -> Sequence[str]:
+        """The symbols as they are written: the one that is never printed, as an empty line."""
+        return [("\n\n" if c == SEPARATOR and self.piece_kind in ("blank", "files") else c) for c in self.symbols]
 
     def _stops(self, stop: str | Iterable[str] | None) -> tuple[str, ...]:
         """The texts to stop at; ConfigError for one that is never written."""
@@ -154,15 +214,18 @@ class Model:
         if unknown_options:
             raise ConfigError(f"unknown option {min(unknown_options)}; there are {', '.join(Options.__annotations__)}")
         state, seed = self._own(options.get("state")), options.get("seed")
-        if prompt == "" and state is None:
+        end = self.end
+        if prompt == "" and state is None and end is None:
             prompt = "\n" if "\n" in self.symbols else self.symbols[0]
         if seed is not None:
             seed = arguments.whole("seed", seed, most=MOST_SEED)
         chosen = {name: options[name] for name in Choice.__annotations__ if name in options}  # type: ignore[literal-required]
         ids = self.encode(prompt, options.get("unknown", "error"), "the prompt")
+        if end is not None and state is None:
+            ids = np.append(ids.dtype.type(end), ids)
         if not len(ids) and state is None:
             raise ConfigError("the prompt: no character of it is known to the model; give at least one that is")
-        return Sampler(self.parameters, ids, seed, Choice(**chosen), n, state)
+        return Sampler(self.parameters, ids, seed, Choice(**chosen), n, state, end)
 
     def score(
         self,
@@ -179,12 +242,18 @@ class Model:
         Every character but the first is predicted from those before it. With a `state`, that of a score before, the
         text goes on from there, and its first character is predicted too. More `streams` are faster, and not quite
         exact (`inference.scoring.evaluate`).
+
+        For a model that was trained on pieces the text is cut as that one was: every character of a piece is predicted,
+        and its end (`text.pieces.pack` tells their order). With a `state` it is not cut, but read as it stands.
         """
         ids = self.encode(text, unknown)
+        if state is None:
+            ids = pack(ids, self.symbols, self.piece_kind)
         return self.score_ids(ids, state=state, streams=streams, workers=workers, keep=True, progress=progress)
 
     def score_ids(self, ids: npt.ArrayLike, *, state: State | None = None, **options: Any) -> Score:
         """As `score`, for ids (N,); options as of `inference.scoring.evaluate`. ValueError for ids out of range."""
+        options = {"end": self.end, **options}
         found = _numbers(ids)
         if not found.size:
             found = found.astype(np.intp)  # an empty list has no whole numbers to tell it by
@@ -211,7 +280,10 @@ class Model:
         seeds is the full gradient.
         """
         seed, state = arguments.whole("seed", seed, most=MOST_SEED), self._own(state)
-        ids = self.encode(text, unknown).astype(np.intp)
+        ids = self.encode(text, unknown)
+        if state is None:
+            ids = pack(ids, self.symbols, self.piece_kind)
+        ids = ids.astype(np.intp)
         T = len(ids) - 1
         if T < 1:
             raise CorpusError(f"a text of length {len(ids)} has no loss; at least 2 characters are needed")
@@ -222,6 +294,7 @@ class Model:
         else:
             raise ConfigError("tau: a truncation that is given as an object has its own; leave tau out")
         window = made.draw(T, seed)
+        window = replace(window, fresh=begins(ids[: len(window.gains), None], self.end))
         into = Parameters(self.architecture, self.parameters.vector.dtype)
         steps = len(window.gains)
         total, kept = Stack(self.architecture, into.vector.dtype).loss_and_gradient(
@@ -281,7 +354,7 @@ class Model:
 class Characters(Iterator[str]):
     """Characters of one sample, as they are drawn."""
 
-    def __init__(self, sampler: Sampler, symbols: str, length: int | None, stops: tuple[str, ...]) -> None:
+    def __init__(self, sampler: Sampler, symbols: Sequence[str], length: int | None, stops: tuple[str, ...]) -> None:
         self._sampler = sampler
         drawn = (symbols[int(ids[0])] for ids in sampler)
         self._drawn = drawn if length is None and not stops else _ended(drawn, length, stops)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from charrnn.cli.terminal import LiveLine, columns, fitting, say
 from charrnn.report.novelty import summary
 from charrnn.report.yardsticks import lines
+from charrnn.text.pieces import PieceStreams
 from charrnn.training.preflight import describe_bytes, preflight
 from charrnn.training.prepare import Prepared
 from charrnn.training.result import Result
@@ -67,6 +68,11 @@ class Display:
         each = f"{streams.steps_per_epoch:,} step{'s' if streams.steps_per_epoch != 1 else ''} an epoch"
         files = f", from {corpus.files:,} files" if corpus.files > 1 else ""
         say(f"text      {corpus.characters:,} characters, {len(corpus.symbols):,} different{files}")
+        if isinstance(streams, PieceStreams):
+            say(
+                f"pieces    {streams.count:,} to train on, of {streams.median:,} characters (median), "
+                f"{streams.longest:,} at most"
+            )
         say(
             f"network   {layers} of {widths} units, "
             f"{trainer.parameters.vector.size:,} parameters, {describe_bytes(need.memory_bytes)} of memory",

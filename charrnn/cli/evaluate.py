@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,6 +92,8 @@ def evaluate(
     from charrnn.report.scores import lines, parts_lines, unknown_line
     from charrnn.report.yardsticks import growth_lines
     from charrnn.report.yardsticks import lines as beside_lines
+    from charrnn.text.pieces import pack
+    from charrnn.text.reading import end_symbol
     from charrnn.text.tokenizer import check_unknown
     from charrnn.text.unknown import encode_counted
     from charrnn.training.parts import own_text, parts_of, reading_of, run_of
@@ -104,16 +107,17 @@ def evaluate(
     model, run = load(path), run_of(path)
     if dtype:
         model = model.astype(dtype)
-    missing = None
+    missing, kind = None, model.piece_kind
     if file is not None:
-        corpus, missing = encode_counted([file], reading_of(run, encoding), model.symbols, unknown)
+        reading = replace(reading_of(run, encoding), between=end_symbol(kind))
+        corpus, missing = encode_counted([file], reading, model.symbols, unknown)
     elif run is not None:
         corpus = own_text(run, model.symbols)
     else:
         raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn eval text.txt")
     whisper(corpus.notes)
 
-    parts, scores, whole = None, {}, None
+    parts, scores, whole, text = None, {}, None, corpus.ids
     with nullcontext() if per_char is None else writing(per_char, model.symbols) as write:
         if run is not None and run.manifest().sha256 == corpus.sha256:
             print(f"this is the text of {shown(path)}: its parts are scored apart", file=sys.stderr)
@@ -122,10 +126,11 @@ def evaluate(
                 n = streams if len(ids) <= EXACT else max(streams, SIDE_BY_SIDE)
                 scores[name] = _score(model, ids, name, offset, n, workers, write if file is None else None)
         if file is not None:
-            whole = _score(model, corpus.ids, "whole", 0, streams, workers, write)
+            text = pack(corpus.ids, model.symbols, kind)
+            whole = _score(model, text, "whole", 0, streams, workers, write)
     held = None if parts is None else parts.held_out()
     compared = whole if parts is None else scores[held] if held else None
-    ids = getattr(parts, held) if held else corpus.ids
+    ids = getattr(parts, held) if held else text
     measured = _yardsticks(model, run, parts, ids) if beside and compared else None
     history = run.metrics() if run and parts else []
     train = history[-1].get("train") if history else None
@@ -141,7 +146,7 @@ def evaluate(
         print(json.dumps(told, allow_nan=False))
         return
     if show:
-        _show_text(model, ids if file is None else corpus.ids, show_length, color)
+        _show_text(model, ids if file is None else text, show_length, color)
     for line in (*parts_lines(scores), *([] if whole is None else lines(whole))):
         sys.stdout.write(f"{line}\n")
     if missing and missing.count:
@@ -165,7 +170,7 @@ def _score(model: Model, ids: Any, name: str, offset: int, streams: int, workers
         if write is None:
             return model.score_ids(ids, streams=streams, workers=workers, progress=bar.update)
         tally = Tally()
-        for part in surprises(model.parameters, ids, progress=bar.update):
+        for part in surprises(model.parameters, ids, progress=bar.update, end=model.end):
             tally.add(part)
             write(name, offset, part)
         return tally.score()
@@ -188,7 +193,7 @@ def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) ->
     seconds = expected_seconds(len(parts.training), len(ids))
     if seconds > 5:
         print(f"measuring the yardsticks takes about {seconds:.0f} s (--no-yardsticks)", file=sys.stderr)
-    return yardsticks(parts.training, ids, model.symbols)
+    return yardsticks(parts.training, ids, model.symbols, model.end)
 
 
 def _show_text(model: Model, ids: Any, length: int, color: str) -> None:
@@ -202,6 +207,6 @@ def _show_text(model: Model, ids: Any, length: int, color: str) -> None:
         print(f"the first {length:,} of {len(ids):,} characters (--show-length)", file=sys.stderr)
     text = Tokenizer(model.symbols).decode(beginning)
     painted = color == "always" or (color == "auto" and terminal.colours())
-    for line in drawn(text, bits(model.parameters, beginning), colour=painted):
+    for line in drawn(text, bits(model.parameters, beginning, model.end), colour=painted):
         sys.stdout.write(f"{line}\n")
     sys.stdout.write("\n")

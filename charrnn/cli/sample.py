@@ -8,13 +8,16 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from charrnn.cli import terminal
 from charrnn.cli.options import Ckpt, check_utf8, chosen, one_checkpoint
-from charrnn.errors import ConfigError
+from charrnn.errors import CheckFailed, ConfigError
+
+if TYPE_CHECKING:
+    from charrnn.model import Model
 
 OWN = "own"  # stands for the run's training text; a file of this name is ./own
 
@@ -24,7 +27,17 @@ def sample(
         list[str] | None, typer.Argument(help="The same as --ckpt.", metavar="[RUN]", show_default=False)
     ] = None,
     ckpt: Ckpt = None,
-    length: Annotated[int, typer.Option(min=0, help="Characters to write.", metavar="INTEGER")] = 500,
+    length: Annotated[
+        int | None,
+        typer.Option(min=0, help="Characters to write (default 500); the most in a piece (10000).", metavar="INTEGER"),
+    ] = None,
+    pieces: Annotated[
+        int | None,
+        typer.Option(min=1, help="Write so many whole pieces, of a model trained on pieces.", metavar="INTEGER"),
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="With --pieces: only such as the run's training text does not hold.")
+    ] = False,
     prompt: Annotated[
         str | None, typer.Option(help="Text to go on from; left out, the start of a line.", metavar="TEXT")
     ] = None,
@@ -73,6 +86,7 @@ def sample(
     for name, texts in (("--prompt", [prompt or ""]), ("--stop", stop or [])):
         for text in texts:
             check_utf8(name, text)
+    _check_pieces(pieces, new, {"--num-samples": num_samples > 1, "--stop": stop, "--novelty": novelty})
     if "" in (stop or []):
         raise ConfigError("--stop: an empty text is found at once; give at least one character")
 
@@ -98,6 +112,8 @@ def sample(
     if num_samples > 1 and (greedy or top_k == 1):
         print(f"{num_samples} samples would be the same text: without chance there is only one", file=sys.stderr)
         num_samples = 1
+    if pieces is not None and (greedy or top_k == 1):
+        pieces = 1
     options: Options = {
         "temperature": temperature,
         "top_k": top_k,
@@ -109,6 +125,11 @@ def sample(
     stops = [_unescaped(text) for text in stop or []]
     sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
     write = sys.stdout.write
+    if pieces is not None:
+        known = _known(path, model) if new else set[str]()
+        _write_pieces(model, pieces, known, most=10_000 if length is None else length, prompt=given, **options)
+        return
+    length = 500 if length is None else length
     if corpus is not None:
         texts = (
             model.samples(num_samples, length, given, stop=stops, **options)
@@ -171,15 +192,63 @@ def _corpus(novelty: str, path: Path, symbols: str) -> Any:
     """The code points of the text that samples are compared with."""
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import code_points
-    from charrnn.training.parts import own_text, parts_of, reading_of, run_of
+    from charrnn.training.parts import reading_of, run_of
+
+    if novelty != OWN:
+        return code_points(read_corpus([novelty], reading_of(run_of(path))))
+    return _own(path, symbols, "name one, as in: --novelty text.txt")
+
+
+def _own(path: Path, symbols: str, advice: str) -> Any:
+    """The code points of the run's training text."""
+    from charrnn.text.tokenizer import code_points
+    from charrnn.training.parts import own_text, parts_of, run_of
 
     run = run_of(path)
-    if novelty != OWN:
-        return code_points(read_corpus([novelty], reading_of(run)))
     if run is None:
-        raise ConfigError(f"{path}: its own text is not known; name one, as in: --novelty text.txt")
+        raise ConfigError(f"{path}: its own text is not known; {advice}")
     parts = parts_of(own_text(run, symbols), run.config({}), run.manifest().unknown)
     return code_points(symbols)[parts.training]
+
+
+def _check_pieces(pieces: int | None, new: bool, others: dict[str, object]) -> None:
+    if new and pieces is None:
+        raise ConfigError("--new is for pieces; add --pieces and a number of them")
+    for flag, given in others.items():
+        if given and pieces is not None:
+            raise ConfigError(f"--pieces and {flag}: only one of them can be given")
+
+
+def _known(path: Path, model: Model) -> set[str]:
+    """The pieces of the run's training text."""
+    if model.end is None:  # which `Model.pieces` refuses
+        return set()
+    text = _own(path, model.symbols, "leave --new out").tobytes().decode("utf-32-le", "surrogatepass")
+    return set(text.split(model.symbols[model.end]))
+
+
+def _write_pieces(model: Model, count: int, known: set[str], **options: Any) -> None:
+    """One a line if they are lines, else with an empty line between them. CheckFailed if they are too few."""
+    found = model.pieces(count, known=known, **options)
+    if model.piece_kind == "lines":
+        sys.stdout.writelines(f"{piece}\n" for piece in found.kept)
+    elif found.kept:
+        _write_apart(found.kept)
+    sys.stdout.flush()
+    reasons = {
+        "in the training text": found.known,
+        "drawn before": found.again,
+        "empty or too long": found.spoilt,
+    }
+    if found.thrown_away:
+        told = ", ".join(f"{number} {reason}" for reason, number in reasons.items() if number)
+        print(f"{found.thrown_away} more thrown away: {told}", file=sys.stderr)
+    if len(found.kept) < count:
+        tries = len(found.kept) + found.thrown_away
+        raise CheckFailed(
+            f"gave up after {tries:,} tries: {len(found.kept)} of {count} pieces; "
+            f"{'leave --new out, or raise --temperature' if known else 'raise --length'}"
+        )
 
 
 def _write_compared(texts: list[str], given: str, corpus: Any) -> None:

@@ -77,18 +77,21 @@ class _Table:
     distinct: npt.NDArray[np.int64]
 
 
-def witten_bell(train_ids: Ids, test_ids: Ids, symbols: int, orders: Iterable[int] = ORDERS) -> list[NgramScore]:
+def witten_bell(
+    train_ids: Ids, test_ids: Ids, symbols: int, orders: Iterable[int] = ORDERS, end: int | None = None
+) -> list[NgramScore]:
     """The scores on `test_ids` (M,) of the models that are counted on `train_ids` (N,), one for each of `orders`.
 
     Every character but the first is scored, as `evaluate` does for a network. Contexts lie within the scored text: its
-    second character has one character before it, whatever the order. Of the training text the last `TRAIN_CHARACTERS`
-    are counted, because a validation text most often follows them. ConfigError for an order below 1, CorpusError if
-    there is nothing to score or an id is not below `symbols`.
+    second character has one character before it, whatever the order; and if it is many pieces, within a piece, which
+    begins with the id `end`. Of the training text the last `TRAIN_CHARACTERS` are counted, because a validation text
+    most often follows them. ConfigError for an order below 1, CorpusError if there is nothing to score or an id is not
+    below `symbols`.
     """
     wanted = list(orders)
     characters, counted = len(test_ids) - 1, min(len(train_ids), TRAIN_CHARACTERS)
     scores = {}
-    for order, (table, P) in enumerate(_models(train_ids, test_ids, symbols, wanted), 1):
+    for order, (table, P) in enumerate(_models(train_ids, test_ids, symbols, wanted, end), 1):
         if order in wanted:
             nats = -float(np.log(P).mean())
             contexts, entries = int(np.count_nonzero(table.totals)), len(table.keys) - 1
@@ -110,7 +113,9 @@ def best(scores: Iterable[NgramScore]) -> NgramScore:
     return min(scores, key=lambda score: (score.nats_per_char, score.order))
 
 
-def _models(train_ids: Ids, test_ids: Ids, symbols: int, orders: list[int]) -> Iterator[tuple[_Table, Floats]]:
+def _models(
+    train_ids: Ids, test_ids: Ids, symbols: int, orders: list[int], end: int | None = None
+) -> Iterator[tuple[_Table, Floats]]:
     """For order 1 up to the highest of `orders`: its table, and P (M − 1,), which the next order writes over."""
     if min(orders, default=1) < 1:
         raise ConfigError(f"an n-gram model of order {min(orders)} does not exist; the lowest order is 1")
@@ -122,27 +127,34 @@ def _models(train_ids: Ids, test_ids: Ids, symbols: int, orders: list[int]) -> I
             raise CorpusError(f"ids reach from {ids.min()} to {ids.max()}, and the vocabulary has {symbols:,} symbols")
     P = np.full(len(test_ids), 1 / symbols)
     contexts = np.zeros(len(test_ids), np.int32)  # order 1 has one context, the empty one
-    for table in islice(_tables(train_ids, symbols), max(orders, default=0)):
-        _apply(table, test_ids, symbols, contexts, P)
+    for order, table in enumerate(islice(_tables(train_ids, symbols, end), max(orders, default=0)), 1):
+        _apply(table, test_ids, symbols, contexts, P, end if order > 1 else None)
         yield table, P[1:]
 
 
-def _tables(ids: Ids, symbols: int) -> Iterator[_Table]:
+def _tables(ids: Ids, symbols: int, end: int | None) -> Iterator[_Table]:
     """The tables of order 1, 2, … of the ids (N,).
 
     The entries of an order are numbered, and those numbers are the contexts of the next order. So a key is below
     N · symbols, which 64 bits hold for any order and vocabulary.
     """
-    contexts, known = np.zeros(len(ids), np.int32), 1
+    contexts, known, following = np.zeros(len(ids), np.int32), 1, ids
+    places = np.arange(0 if end is None else len(ids), dtype=np.int32)  # of `following`
     for k in count(1):
-        keys, entries, counts = _ranked(_keys(contexts, ids[k - 1 :], symbols), known * symbols)
+        keys, entries, counts = _ranked(_keys(contexts, following, symbols), known * symbols)
         yield _Table(
             np.append(keys, np.iinfo(np.int64).max),
             np.append(counts, 0),
             np.bincount(contexts, minlength=known + 1),
             np.bincount(keys // symbols, minlength=known + 1),
         )
-        contexts, known = entries[:-1], len(keys)  # nothing follows the last entry
+        known = len(keys)
+        if end is None:
+            contexts, following = entries[:-1], ids[k:]  # nothing follows the last entry
+        else:  # nor does a context go on past the end of a piece; it may begin with it
+            on = (places < len(ids) - 1) & ((following != end) | (k == 1))
+            contexts, places = entries[on], places[on] + np.int32(1)
+            following = ids[places]
 
 
 def _keys(contexts: npt.NDArray[Any], ids: Ids, symbols: int) -> npt.NDArray[np.int64]:
@@ -173,9 +185,10 @@ def _ranked(keys: npt.NDArray[np.int64], limit: int) -> tuple[npt.NDArray[Any], 
     return keys[first], ranks, np.diff(first, append=len(keys))
 
 
-def _apply(table: _Table, ids: Ids, symbols: int, contexts: npt.NDArray[np.int32], P: Floats) -> None:
+def _apply(table: _Table, ids: Ids, symbols: int, contexts: npt.NDArray[np.int32], P: Floats, end: int | None) -> None:
     """Turns P (M,) from the order below into this order's, and `contexts` (M,), −1 if unknown, into the next order's.
 
+    No context goes on past the id `end`.
     From the last piece to the first, because a piece writes the context of the character after it.
     """
     for start in reversed(range(0, len(ids), PIECE)):
@@ -188,5 +201,7 @@ def _apply(table: _Table, ids: Ids, symbols: int, contexts: npt.NDArray[np.int32
         totals, distinct = table.totals[known], table.distinct[known]
         np.divide(counts + distinct * p, totals + distinct, out=p, where=totals > 0)
         following = contexts[start + 1 : start + PIECE + 1]
+        if end is not None:
+            found &= ids[piece] != end
         following[...] = np.where(found, entries, -1)[: len(following)]
     contexts[0] = -1  # the text has nothing before its first character

@@ -11,6 +11,7 @@ import numpy as np
 
 from charrnn.arguments import number, switch, whole
 from charrnn.errors import ConfigError, DivergedError
+from charrnn.inference.scoring import begins
 from charrnn.network.buffers import Array, Buffers, aligned
 from charrnn.network.cells import Weights
 from charrnn.network.parameters import Parameters
@@ -53,8 +54,8 @@ class Sampler(Iterator[Array]):
     """Ids (n,), one for each of n samples side by side, without end.
 
     They go on from `prompt` (N,), read in the state that is given (of one sequence), or as a text's beginning.
-    The prompt may be empty if there is a state. The same seed gives the same ids. DivergedError if a weight is not
-    finite.
+    The prompt may be empty if there is a state. The same seed gives the same ids. Of a text of pieces, each begins with
+    the id `end`, and a fresh state. DivergedError if a weight is not finite.
     """
 
     def __init__(
@@ -65,16 +66,17 @@ class Sampler(Iterator[Array]):
         choice: Choice = Choice(),
         n: int = 1,
         state: State | None = None,
+        end: int | None = None,
     ) -> None:
         if not np.isfinite(parameters.vector).all():
             raise DivergedError("a weight is not finite, so no character has a probability; load another checkpoint")
-        self._parameters, self._n = parameters, n
+        self._parameters, self._n, self._end = parameters, n, end
         self._stack = Stack(parameters.architecture, parameters.vector.dtype)
         # Every sample reads the same prompt: once, as one sequence.
         state = self._stack.begin(parameters, 1) if state is None else state
         for start in range(0, len(prompt), CHUNK):
             part = np.asarray(prompt[start : start + CHUNK]).astype(np.intp)[:, None]
-            state = self._stack.forward(parameters, part, state).state(len(part))
+            state = self._stack.forward(parameters, part, state, fresh=begins(part, end)).state(len(part))
         self._layers = [_Layer(parameters, i, np.repeat(S, n, axis=-2)) for i, S in enumerate(state)]
         self._now = 0  # where each layer's state is
         self._last: Array | None = None
@@ -89,7 +91,8 @@ class Sampler(Iterator[Array]):
         """The state of each layer, of n sequences, after the prompt and all that was drawn have been read."""
         state = [layer.state(self._now) for layer in self._layers]
         if self._last is not None:
-            state = self._stack.forward(self._parameters, self._last[None], state).state(1)
+            last = self._last[None]
+            state = self._stack.forward(self._parameters, last, state, fresh=begins(last, self._end)).state(1)
         return state
 
     def _drawn(self) -> Iterator[Array]:
@@ -101,9 +104,13 @@ class Sampler(Iterator[Array]):
         for *_, multiply, H, out, _, _, _ in turns[1]:  # which ends where each layer's state is now
             multiply(H, out)
         logits = layers[-1].up + layers[-1].b_above
+        end, begin = self._end, self._stack.begin(self._parameters, 1)
         for before in cycle((0, 1)):
             self._last = ids = pick(logits)
             yield ids
+            if end is not None and (ended := np.flatnonzero(ids == end)).size:
+                for layer, S in zip(layers, begin, strict=True):
+                    layer.begin(before, S, ended)
             Z = first[ids[0]] if n == 1 else first[ids]
             if writes and n == 1:
                 Z = Z.copy()
@@ -160,6 +167,17 @@ class _Layer:
         """The state in one of the two places, with its n sequences."""
         S = self.states[place]
         return (S[..., None, :] if len(self.out) else S).copy()
+
+    def begin(self, place: int, S: Array, sequences: Array) -> None:
+        """Gives some sequences the state S, of one sequence, and the product of its H with W_hh."""
+        W_hh = self.W["W_hh"]
+        R, gates = (S[0] if self.has_states else S) @ W_hh, W_hh.shape[1] // len(W_hh)
+        R = R if gates == 1 else by_gate(R, gates)
+        for into, begun in ((self.states[place], S), (self.R, R)):
+            if len(self.out):
+                into[...] = begun.reshape(into.shape)
+            else:
+                into[..., sequences, :] = begun
 
     def turn(self, before: int) -> tuple[Any, ...]:
         """What a step needs that goes from the state in one place, `before`, to the other."""

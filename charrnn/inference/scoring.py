@@ -61,9 +61,11 @@ def evaluate(
     state: State | None = None,
     keep: bool = False,
     progress: Callable[[int], object] | None = None,
+    end: int | None = None,
 ) -> Score:
     """Scores the ids (N,): every character is predicted once, but for the first where the text begins.
 
+    Of a text of pieces (text/pieces.py), each begins with the id `end` and a fresh state.
     With a `state`, that of a score before, the text goes on from there, and its first character is predicted too.
 
     With one stream the score is exact. More streams read parts of the text side by side, many times faster; each reads
@@ -77,7 +79,7 @@ def evaluate(
     if state is not None and streams > 1:
         raise ConfigError("streams: a text that goes on from a state is read as one; leave streams out")
     if state is not None:
-        return _continued(parameters, ids, state, keep, progress)
+        return _continued(parameters, ids, state, keep, progress, end)
     count = len(ids) - 1
     if count < 1:
         raise CorpusError(f"a text of length {len(ids)} cannot be scored; at least 2 characters are needed")
@@ -93,7 +95,7 @@ def evaluate(
     def work(i: int) -> _Part:
         rows = slice(n * i // groups, n * (i + 1) // groups)
         own = losses.reshape(n, length)[rows] if losses is not None else None
-        return _score(parameters, ids, starts[rows], length, 0 if n == 1 else warmup, None, own, progress, stop)
+        return _score(parameters, ids, starts[rows], length, 0 if n == 1 else warmup, None, own, progress, stop, end)
 
     if min(workers, groups) == 1:
         results = [work(i) for i in range(groups)]
@@ -109,12 +111,17 @@ def evaluate(
         sum(part.right for part in results) / count,
         count,
         None if losses is None else -losses[:count],
-        _read(parameters, ids[-1:], results[0].state) if n == 1 else None,
+        _read(parameters, ids[-1:], results[0].state, end) if n == 1 else None,
     )
 
 
 def _continued(
-    parameters: Parameters, ids: Array, state: State, keep: bool, progress: Callable[[int], object] | None
+    parameters: Parameters,
+    ids: Array,
+    state: State,
+    keep: bool,
+    progress: Callable[[int], object] | None,
+    end: int | None,
 ) -> Score:
     """The score of a text of at least one character that goes on from `state`."""
     if not len(ids):
@@ -126,17 +133,23 @@ def _continued(
     losses = np.empty((1, len(ids) - 1), H.dtype)
     part = _Part(0.0, 0, state)
     if len(ids) > 1:
-        part = _score(parameters, ids, np.zeros(1, int), len(ids) - 1, 0, state, losses, progress, threading.Event())
+        zero, never = np.zeros(1, int), threading.Event()
+        part = _score(parameters, ids, zero, len(ids) - 1, 0, state, losses, progress, never, end)
     right = part.right + int(A.argmax() == ids[0])
     log_probabilities = -np.append(first, losses[0]) if keep else None
     nats, count = part.nats + float(first), len(ids)
-    return Score(nats / count, right / count, count, log_probabilities, _read(parameters, ids[-1:], part.state))
+    return Score(nats / count, right / count, count, log_probabilities, _read(parameters, ids[-1:], part.state, end))
 
 
-def _read(parameters: Parameters, ids: Array, state: State) -> State:
+def _read(parameters: Parameters, ids: Array, state: State, end: int | None) -> State:
     """The state after some more characters."""
-    stack = Stack(parameters.architecture, parameters.vector.dtype)
-    return stack.forward(parameters, np.asarray(ids).astype(np.intp)[:, None], state).state(len(ids))
+    stack, inputs = Stack(parameters.architecture, parameters.vector.dtype), np.asarray(ids).astype(np.intp)[:, None]
+    return stack.forward(parameters, inputs, state, fresh=begins(inputs, end)).state(len(ids))
+
+
+def begins(inputs: Array, end: int | None) -> Array | None:
+    """Where a piece begins, as `Stack.forward` takes it."""
+    return None if end is None else inputs == end
 
 
 @dataclass
@@ -158,6 +171,7 @@ def _score(
     losses: Array | None,
     progress: Callable[[int], object] | None,
     stop: threading.Event,
+    end_id: int | None,
 ) -> _Part:
     """Of the parts of `length` that begin at `starts`; the loss of every character into `losses` (n, length)."""
     n, count = len(starts), len(ids) - 1
@@ -172,7 +186,8 @@ def _score(
                 S[..., 0, :] = S_0[..., 0, :]  # the first part has nothing before it
         end = min(step + chunk, 0 if step < 0 else length)
         positions = np.arange(step, end)[:, None] + starts
-        tape = stack.forward(parameters, ids[np.clip(positions, 0, count - 1)].astype(np.intp), state)
+        inputs = ids[np.clip(positions, 0, count - 1)].astype(np.intp)
+        tape = stack.forward(parameters, inputs, state, fresh=begins(inputs, end_id))
         if step >= 0:
             targets = ids[np.minimum(positions + 1, count)].astype(np.intp)
             valid = positions < count

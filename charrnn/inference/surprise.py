@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from charrnn.errors import CorpusError
-from charrnn.inference.scoring import ROWS, Score
+from charrnn.inference.scoring import ROWS, Score, begins
 from charrnn.network.buffers import Array
 from charrnn.network.output import block_rows
 from charrnn.network.parameters import Parameters
@@ -54,9 +54,9 @@ class Tally:
         return Score(math.fsum(self.nats) / self.characters, self.right / self.characters, self.characters)
 
 
-def bits(parameters: Parameters, ids: Array) -> list[float]:
+def bits(parameters: Parameters, ids: Array, end: int | None = None) -> list[float]:
     """The surprise −log₂ A of every character of the ids (N,); NaN for the first one, which is not predicted."""
-    parts = [part.log_probabilities for part in surprises(parameters, ids)]
+    parts = [part.log_probabilities for part in surprises(parameters, ids, end=end)]
     return [math.nan, *(np.concatenate(parts).astype(np.float64) / -math.log(2)).tolist()]
 
 
@@ -65,9 +65,11 @@ def surprises(
     ids: Array,
     alternatives: int = ALTERNATIVES,
     progress: Callable[[int], object] | None = None,
+    end: int | None = None,
 ) -> Iterator[Surprise]:
-    """Every character of the ids (N,) but the first, read as one stream, in pieces of bounded size.
+    """Every character of the ids (N,) but the first, read as one stream, in portions of bounded size.
 
+    Of a text of pieces, each begins with the id `end`, as of `scoring.evaluate`.
     Of characters that are equally probable, those with smaller ids stand first. CorpusError for a text of fewer than 2
     characters.
     """
@@ -79,7 +81,8 @@ def surprises(
     rows, k = max(1, min(ROWS, block_rows(symbols))), min(alternatives, symbols)
     for start in range(0, count, rows):
         stop = min(start + rows, count)
-        tape = stack.forward(parameters, ids[start:stop, None].astype(np.intp), state)
+        inputs = ids[start:stop, None].astype(np.intp)
+        tape = stack.forward(parameters, inputs, state, fresh=begins(inputs, end))
         A = stack.probabilities(parameters, tape)[:, 0]
         targets = ids[start + 1 : stop + 1].astype(np.intp)
         p = np.take_along_axis(A, targets[:, None], 1)

@@ -47,13 +47,15 @@ class Yardsticks:
         }
 
 
-def yardsticks(train_ids: Ids, test_ids: Ids, symbols: str) -> Yardsticks:
+def yardsticks(train_ids: Ids, test_ids: Ids, symbols: str, end: int | None = None) -> Yardsticks:
     """The yardsticks of the text `test_ids` (M,), learned from `train_ids` (N,), both in the vocabulary `symbols`.
 
+    Of a text of pieces, each begins with the id `end`, and no n-gram's context goes on past it; compressors do not know
+    of pieces.
     Raises CorpusError as `witten_bell` does. Long texts are cut as `witten_bell` and `compressed` say, and each score
     says how much it has used.
     """
-    ngrams = witten_bell(train_ids, test_ids, len(symbols))
+    ngrams = witten_bell(train_ids, test_ids, len(symbols), end=end)
     text, given = _text(test_ids[:CHARACTERS], symbols), _text(train_ids[-GIVEN_CHARACTERS:], symbols)
     return Yardsticks(math.log(len(symbols)), ngrams, compressed(text, given))
 

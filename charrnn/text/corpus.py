@@ -60,15 +60,18 @@ def encode_corpus(
     symbols: str | None = None,
     unknown: str = "error",
     progress: Progress = None,
+    between: str = "",
 ) -> EncodedCorpus:
     """The ids of a text in the vocabulary `symbols`, or in its own (its distinct characters, sorted).
 
     Where `unknown` is GROW, the vocabulary takes in the characters that it lacks.
+    What the reading puts between files belongs to it too.
     Ids of a text from standard input, and those that are too many for memory, are kept in `ids_path`, if given.
     `progress` is called with numbers of bytes read. Raises CorpusError and StorageError.
     """
     with Sources(arguments, reading) as sources:
         digest, seen = _survey(sources, progress)
+        seen[code_points(reading.between)] = True
         own = "".join(map(chr, np.flatnonzero(seen)))
         vocabulary = own if symbols is None else union(own, symbols) if unknown == GROW else symbols
         if not vocabulary:

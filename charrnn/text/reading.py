@@ -9,6 +9,13 @@ from functools import cached_property
 from charrnn.errors import ConfigError
 
 ON_BAD_BYTE = ("error", "replace", "skip")
+SEPARATOR = "\x1e"  # the record separator of ASCII, which is never printed
+ENDS = {"lines": "\n", "blank": SEPARATOR, "files": SEPARATOR}
+
+
+def end_symbol(pieces: str) -> str:
+    """The symbol that ends pieces of this kind; empty for none."""
+    return ENDS.get(pieces, "")
 
 
 @dataclass(frozen=True)
@@ -17,12 +24,14 @@ class Reading:
 
     encoding: of every file. on_bad_byte: what becomes of bytes that are no text in it: error, replace (by U+FFFD) or
     skip. glob: patterns, separated by commas, of the files that a directory is read for; None for those that hold text.
-    ConfigError for an encoding that Python does not know.
+    between: a character that is put between all files, or empty: then a line end between those of a directory, where
+    one does not end in it. ConfigError for an encoding that Python does not know.
     """
 
     encoding: str = "utf-8"
     on_bad_byte: str = "error"
     glob: str | None = None
+    between: str = ""
 
     def __post_init__(self) -> None:
         _ = self.codec

@@ -66,17 +66,18 @@ class Sources:
         return notes
 
     def pieces(self) -> Iterator[tuple[str, str | bytes]]:
-        """Name and next piece of text; a piece that is all ASCII comes as bytes, which saves its decoding.
-
-        The files of a directory are parted by a line end where one does not end in it.
-        """
+        """Name and next piece of text; a piece that is all ASCII comes as bytes, which saves its decoding."""
         self.bytes = self._marks = self._bad = 0
+        between, before = self.reading.between, False
         for argument in self.arguments:
             ended = True
             for path in self._paths(argument):
                 name, first = "standard input" if path == "-" else path, True
+                if between and before:
+                    yield name, between
+                before = True
                 for piece in self._pieces_of(path, name):
-                    if first and not ended:
+                    if first and not ended and not between:
                         yield name, b"\n"
                     first = False
                     yield name, piece

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from charrnn.training.schedules import Progress, learning_rate_factor
 from charrnn.training.settings import Settings
 
 # What the seed is combined with, so that one kind of chance does not depend on another.
-CUTS, DROPOUT = 1, 2
+CUTS, DROPOUT, ORDER = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,8 @@ class Trainer:
         start = self.position - window.context
         stop = start + len(window.gains)
         inputs, targets = streams.read(self.epoch, start, stop)
+        if streams.end is not None:
+            window = replace(window, fresh=inputs == streams.end)
         keep = len(window.gains) - self.truncation.context(stop)
         batch = Batch(inputs, targets[window.context :], self.state, window, keep, self._dropout(), config.recompute)
         return self.engine.loss_and_gradient(batch), stop

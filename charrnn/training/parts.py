@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from charrnn.errors import CorpusError
 from charrnn.network.buffers import Array
 from charrnn.storage import CHECKPOINTS
 from charrnn.text.corpus import EncodedCorpus, encode_corpus, open_ids
 from charrnn.text.files import can_be_read_again
+from charrnn.text.pieces import cut, end_id, pack, packed
 from charrnn.text.reading import UTF8, Reading
 from charrnn.training.run import IDS, Run
 from charrnn.training.settings import Settings
+
+SPLIT = 4  # what the seed is combined with; training/loop.py has the others
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,8 @@ class Parts:
     """Ids of each part; of a text that is too short for one, that part is empty.
 
     validation_offset, test_offset: where they begin in the text; 0 for a file of its own.
+    end: the id that ends a piece, where the text is many: then each part is packed (text/pieces.py), in the order in
+    which its pieces were drawn, and the offsets are 0.
     """
 
     training: Array
@@ -27,6 +35,7 @@ class Parts:
     test: Array
     validation_offset: int = 0
     test_offset: int = 0
+    end: int | None = None
 
     def items(self) -> list[tuple[str, Array, int]]:
         """Name, ids and offset of each part that holds enough to be scored."""
@@ -44,16 +53,16 @@ class Parts:
 
 def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") -> Parts:
     """The beginning of the text is for training, then comes validation, then the test; each of the latter may be a file
-    of its own. CorpusError for a file that has fewer than two characters of the vocabulary."""
+    of its own. Pieces are drawn for each part at random, by the seed. CorpusError for a file that has fewer than two
+    characters of the vocabulary, and for a text of too few pieces."""
+    if settings.pieces != "none":
+        return _parts_of_pieces(corpus, settings, unknown)
     total = len(corpus.ids)
 
     def other(path: str | None, frac: float) -> tuple[Array | None, int]:
         if path is None:
             return None, int(total * frac)
-        ids = encode_corpus([path], settings.reading, None, corpus.symbols, unknown).ids
-        if len(ids) < 2:
-            held = "one character" if len(ids) else "no character"
-            raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
+        ids = _other(path, corpus, settings, unknown)
         return ids, 0
 
     validation, val_count = other(settings.val_file, settings.val_frac)
@@ -65,6 +74,40 @@ def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") 
         test = corpus.ids[total - test_count :]
     offsets = (0 if settings.val_file else stop, 0 if settings.test_file else total - test_count)
     return Parts(corpus.ids[:stop], validation, test, *offsets)
+
+
+def _other(path: str, corpus: EncodedCorpus, settings: Settings, unknown: str) -> Array:
+    """The ids of a file for one part alone."""
+    encoded = encode_corpus([path], settings.reading, None, corpus.symbols, unknown)
+    ids = pack(encoded.ids, corpus.symbols, settings.pieces)
+    if len(ids) < 2:
+        held = "one character" if len(ids) and not settings.reading.between else "no character"
+        raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
+    return ids
+
+
+def _parts_of_pieces(corpus: EncodedCorpus, settings: Settings, unknown: str) -> Parts:
+    end = end_id(corpus.symbols, settings.pieces)
+    assert end is not None
+    starts, stops = cut(corpus.ids, corpus.symbols, settings.pieces)
+    total = len(starts)
+    if total < 2:
+        raise CorpusError(
+            f"pieces {settings.pieces}: the text is {'one piece' if total else 'empty'}, and there must be several; "
+            "cut it in another way, or leave pieces out"
+        )
+    order = np.random.default_rng([settings.seed, SPLIT]).permutation(total)
+    counts = [
+        0 if path else math.ceil(total * frac)
+        for path, frac in ((settings.val_file, settings.val_frac), (settings.test_file, settings.test_frac))
+    ]
+    drawn = np.split(order, np.cumsum(counts))
+    validation, test, training = (packed(corpus.ids, starts[own], stops[own], end) for own in drawn)
+    if settings.val_file:
+        validation = _other(settings.val_file, corpus, settings, unknown)
+    if settings.test_file:
+        test = _other(settings.test_file, corpus, settings, unknown)
+    return Parts(training, validation, test, end=end)
 
 
 def own_text(run: Run, symbols: str) -> EncodedCorpus:

@@ -18,9 +18,10 @@ from charrnn.storage.durable import interrupts_held
 from charrnn.text.batches import Streams
 from charrnn.text.corpus import EncodedCorpus, checksum, encode_corpus, open_ids, vocabulary_of
 from charrnn.text.files import can_be_read_again
+from charrnn.text.pieces import PieceStreams, are_sorted_lines, end_id
 from charrnn.text.tokenizer import GROW, Tokenizer, check_unknown, union
 from charrnn.training.cores import choose_workers
-from charrnn.training.loop import Trainer
+from charrnn.training.loop import ORDER, Trainer
 from charrnn.training.parts import parts_of
 from charrnn.training.run import IDS, Manifest, Run, Source, default_directories
 from charrnn.training.runs import load
@@ -28,6 +29,7 @@ from charrnn.training.session import Asked, Event, Session, never
 from charrnn.training.settings import FIELDS, Settings
 
 Progress = Callable[[int], object] | None
+SORTED_LOOKED_AT = 100_000  # characters at the text's beginning
 VALIDATION_CHARACTERS = 1_000_000  # a longer validation text is cut: enough to choose the best network by
 
 
@@ -71,6 +73,7 @@ def create(
         start = load(init_from) if init_from else None
         if start:
             config = _like(config, start.parameters)
+            end_id(start.symbols, config.pieces)  # refuses a vocabulary without the symbol that ends a piece
         symbols, grow = start.symbols if start else None, unknown == GROW
         if grow:
             others = [path for path in (config.val_file, config.test_file) if path]
@@ -209,7 +212,10 @@ def _assemble(
     tokenizer = Tokenizer(symbols)
     parts = parts_of(corpus, config, unknown)
     validation, test = parts.validation, parts.test
-    streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
+    if parts.end is None:
+        streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
+    else:
+        streams = PieceStreams(parts.training, parts.end, config.batch_size, config.seq_length, (config.seed, ORDER))
     trainer = Trainer(config, tokenizer.size, streams, workers)
     undo.callback(trainer.engine.close)
     session = Session(
@@ -220,6 +226,11 @@ def _assemble(
         test=np.asarray(test) if len(test) > 1 else None,
     )
     notices = [*corpus.notes, *([streams.notice] if streams.notice else [])]
+    if parts.end is None and are_sorted_lines(tokenizer.decode(corpus.ids[:SORTED_LOOKED_AT])):
+        notices.append(
+            "sorted lines: the validation text is the end of the list, and each line is read after its neighbour; "
+            "with pieces lines they are shuffled"
+        )
     if config.patience is None and trainer.config.patience is not None:
         notices.append(
             f"so long a run reads the text many times: it stops after {trainer.config.patience} evaluations, "

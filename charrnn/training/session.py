@@ -179,7 +179,14 @@ class Session:
         if self.validation is None:
             return None
         streams = min(128, max(1, len(self.validation) // 512))
-        score = evaluate(self.trainer.parameters, self.validation, streams=streams, workers=self.trainer.engine.workers)
+        trainer = self.trainer
+        score = evaluate(
+            trainer.parameters,
+            self.validation,
+            streams=streams,
+            workers=trainer.engine.workers,
+            end=trainer.streams.end,
+        )
         if not math.isfinite(score.nats_per_char):
             raise DivergedError(
                 f"step {step.number}: the validation loss is {score.nats_per_char}; try a smaller learning_rate"
@@ -247,12 +254,13 @@ class Session:
             if score and ids is not None:
                 streams, workers = (1, 1) if len(ids) <= EXACT else (STREAMS, self.trainer.engine.workers)
                 done = progress(name, len(ids) - 1)
-                scores[name] = evaluate(model.parameters, ids, streams=streams, workers=workers, progress=done)
+                end = self.trainer.streams.end
+                scores[name] = evaluate(model.parameters, ids, streams=streams, workers=workers, progress=done, end=end)
         trainer = self.trainer
         train = self._interval.total / self._interval.count if self._interval.count else self.train
         measured: Yardsticks | None = None
         if score and beside and self.validation is not None and self.yardsticks_are_cheap:
-            measured = yardsticks(trainer.streams.ids, self.validation, self.symbols)
+            measured = yardsticks(trainer.streams.ids, self.validation, self.symbols, trainer.streams.end)
         history, copied = self.run.metrics(), None
         if measured and scores["validation"] and by_heart(scores["validation"], train, history):
             sample = model.sample(SAMPLE, temperature=0.8, seed=trainer.config.seed)

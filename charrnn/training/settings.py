@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from charrnn.arguments import MOST
 from charrnn.errors import ConfigError
 from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS, check_truncation
-from charrnn.text.reading import ON_BAD_BYTE, Reading
+from charrnn.text.reading import ON_BAD_BYTE, Reading, end_symbol
 from charrnn.training.setting_types import (
     NUMBER,
     WHOLE,
@@ -34,6 +34,7 @@ from charrnn.training.setting_types import (
 from charrnn.training.settings_file import escaped, read, write
 
 NETWORK, DATA, LENGTH, OPTIMISATION, RUN = "Network", "Data", "Length of the run", "Optimisation", "Run"
+PIECES = ("none", "lines", "blank", "files")
 DTYPES, CUTS, CLIP_MODES = ("float32", "float64"), ("constant", "polynomial"), ("norm", "value")
 RECIPES = Path(__file__).parents[1] / "configs"
 STEPS = 3000  # of a run that is given no limit
@@ -72,7 +73,15 @@ class DataSettings(Checked):
         DATA,
     )
     seq_length: Count = _setting(64, "Steps T of an update that have a loss.", "INTEGER", DATA)
-    val_frac: Fraction = _setting(0.1, "Share of the text, from its end, for validation.", "NUMBER", DATA)
+    pieces: Annotated[Text, one_of(PIECES)] = _setting(
+        "none",
+        "Train on many pieces, shuffled, each from a fresh state: lines, blank (blank lines between them) or files.",
+        "NAME",
+        DATA,
+    )
+    val_frac: Fraction = _setting(
+        0.1, "Share for validation: the text's end, or pieces drawn at random.", "NUMBER", DATA
+    )
     test_frac: Fraction = _setting(0.0, "Share of the text, after validation, for the test.", "NUMBER", DATA)
     val_file: Text | None = _setting(None, "Text to validate on, instead of a share.", "PATH", DATA)
     test_file: Text | None = _setting(None, "Text to test on, instead of a share.", "PATH", DATA)
@@ -192,7 +201,7 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
     @property
     def reading(self) -> Reading:
         """How texts are read; ConfigError for an unknown encoding."""
-        return Reading(self.encoding, self.on_bad_byte, self.glob)
+        return Reading(self.encoding, self.on_bad_byte, self.glob, end_symbol(self.pieces))
 
     def replace(self, **changes: object) -> Self:
         """A checked copy with other values."""
