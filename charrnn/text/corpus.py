@@ -60,7 +60,6 @@ def encode_corpus(
     symbols: str | None = None,
     unknown: str = "error",
     progress: Progress = None,
-    between: str = "",
 ) -> EncodedCorpus:
     """The ids of a text in the vocabulary `symbols`, or in its own (its distinct characters, sorted).
 
