@@ -23,6 +23,7 @@ COMMANDS = {
     ),
     "inspect": ("inspect", "Show how far back the gradient of a model sees: its norm by lag, layer by layer."),
     "runs": ("runs", "List the runs of a directory: size, steps, best validation loss, age and state."),
+    "sweep": ("sweep", "Try settings in many short trainings, and rank them by their validation loss."),
     "bench": ("bench", "Measure the speed of training for a shape of your own, or against peers."),
     "experiment": (
         "experiment",

@@ -33,6 +33,7 @@ def train(
     init_from: PathLike | None = None,
     unknown: str = "error",
     on_event: Callable[[Step | Evaluation], object] | None = None,
+    score: bool = True,
     **settings: object,
 ) -> Result:
     """Trains a network on text files or directories, in a run directory, and returns its best network with its scores.
@@ -40,7 +41,8 @@ def train(
     `settings` are those of `charrnn train` (`Settings` lists them), over those of the file `config`. `out` is the run
     directory, left out runs/ and the name of the text; `force` replaces a run that stands there. `init_from` takes
     weights and vocabulary from a checkpoint; `unknown` says what becomes of characters outside of it: error, skip or
-    replace. `on_event` is called with each step and evaluation. Raises the errors of charrnn.errors.
+    replace. `on_event` is called with each step and evaluation. With `score` the best network is scored at the end.
+    Raises the errors of charrnn.errors.
 
     An interrupt stops at once; `resume` goes on from the last checkpoint. From the first training on, the BLAS of this
     process has one thread (OPENBLAS_NUM_THREADS=1), unless the environment has set a number before.
@@ -61,11 +63,15 @@ def train(
         init_from=Path(init_from) if init_from is not None else None,
         unknown=unknown,
     )
-    return _finished(prepared, on_event)
+    return _finished(prepared, on_event, score)
 
 
 def resume(
-    run: PathLike, *, on_event: Callable[[Step | Evaluation], object] | None = None, **changes: object
+    run: PathLike,
+    *,
+    on_event: Callable[[Step | Evaluation], object] | None = None,
+    score: bool = True,
+    **changes: object,
 ) -> Result:
     """Goes on with a run, given by its directory or by its name under runs/, exactly where its last checkpoint is, and
     returns as `train` does.
@@ -78,15 +84,15 @@ def resume(
 
     from charrnn.training import prepare
 
-    return _finished(prepare.resume(opened, resolved), on_event)
+    return _finished(prepare.resume(opened, resolved), on_event, score)
 
 
-def _finished(prepared: Prepared, on_event: Callable[[Step | Evaluation], object] | None) -> Result:
+def _finished(prepared: Prepared, on_event: Callable[[Step | Evaluation], object] | None, score: bool) -> Result:
     session = prepared.session
     try:
         for event in prepared.events():
             if on_event is not None:
                 on_event(event)
-        return session.result()
+        return session.result(score)
     finally:
         session.close()
