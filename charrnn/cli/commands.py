@@ -77,6 +77,14 @@ COMMANDS = {
         "List the runs of a directory: size, steps, best validation loss, age and state.",
         (("charrnn runs", "those under runs/"),),
     ),
+    "sweep": Entry(
+        "sweep",
+        "Try settings in many short trainings, and rank them by their validation loss.",
+        (
+            ("charrnn sweep book.txt --vary learning_rate=0.002,0.004 --vary hidden=128,256", "all four"),
+            ("charrnn sweep book.txt --vary dropout=0..0.5 --draw 8 --halve", "eight, of which the better go on"),
+        ),
+    ),
     "bench": Entry(
         "bench",
         "Measure the speed of training for a shape of your own, or against peers.",

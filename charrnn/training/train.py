@@ -34,6 +34,7 @@ def train(
     init_from: PathLike | None = None,
     unknown: str = "error",
     on_event: Callable[[Event], object] | None = None,
+    score: bool = True,
     **settings: object,
 ) -> Result:
     """Trains a network on text files or directories, in a run directory, and returns its best network with its scores.
@@ -42,8 +43,7 @@ def train(
     `out` is the run directory, left out runs/ and the name of the text; `force` replaces a run that stands there.
     `init_from` takes weights and vocabulary from a checkpoint; `unknown` says what becomes of characters outside of it:
     error, skip, replace, or grow, which takes them in. `on_event` is called with each step, evaluation and
-    notice. Raises the
-    errors of charrnn.errors.
+    notice. With `score` the best network is scored at the end. Raises the errors of charrnn.errors.
 
     An interrupt stops at once; `resume` goes on from the last checkpoint. From the first training on, the BLAS of this
     process has one thread (OPENBLAS_NUM_THREADS=1), unless the environment has set a number before.
@@ -57,7 +57,7 @@ def train(
     from charrnn.training import prepare
 
     prepared = prepare.create(names, resolved, directory, force=force, init_from=start, unknown=unknown)
-    return _finished(prepared, on_event)
+    return _finished(prepared, on_event, score)
 
 
 def resume(
@@ -65,6 +65,7 @@ def resume(
     texts: PathLike | Iterable[PathLike] | None = None,
     *,
     on_event: Callable[[Event], object] | None = None,
+    score: bool = True,
     **changes: object,
 ) -> Result:
     """Goes on with a run, given by its directory or by its name under runs/, exactly where its last checkpoint is, and
@@ -79,7 +80,8 @@ def resume(
 
     from charrnn.training import prepare
 
-    return _finished(prepare.resume(opened, resolved, texts=None if texts is None else _names(texts)), on_event)
+    prepared = prepare.resume(opened, resolved, texts=None if texts is None else _names(texts))
+    return _finished(prepared, on_event, score)
 
 
 def _names(texts: PathLike | Iterable[PathLike]) -> list[str]:
@@ -101,12 +103,12 @@ def _path(name: str, value: PathLike | None) -> Path | None:
     return None if value is None else arguments.path(name, value)
 
 
-def _finished(prepared: Prepared, on_event: Callable[[Event], object] | None) -> Result:
+def _finished(prepared: Prepared, on_event: Callable[[Event], object] | None, score: bool) -> Result:
     session = prepared.session
     try:
         for event in prepared.events():
             if on_event is not None:
                 on_event(event)
-        return session.result()
+        return session.result(score)
     finally:
         session.close()
