@@ -34,6 +34,7 @@ from charrnn.training.settings_file import escaped, read, write
 
 NETWORK, DATA, LENGTH, OPTIMISATION, RUN = "Network", "Data", "Length of the run", "Optimisation", "Run"
 DTYPES, CUTS, CLIP_MODES = ("float32", "float64"), ("constant", "polynomial"), ("norm", "value")
+ON_DIVERGENCE = ("stop", "rollback")
 STEPS = 3000  # of a run that is given no limit
 
 
@@ -113,6 +114,12 @@ class OptimisationSettings(Checked):
         "norm", "Clip the whole norm, or each value.", "NAME", OPTIMISATION
     )
     weight_decay: NotNegative = _setting(0.0, "Decoupled decay of the weight matrices.", "NUMBER", OPTIMISATION)
+    on_divergence: Annotated[Text, one_of(ON_DIVERGENCE)] = _setting(
+        "stop",
+        f"If a run diverges: {_either(ON_DIVERGENCE)} to the last checkpoint with half the rate, at most three times.",
+        "NAME",
+        OPTIMISATION,
+    )
 
     epochs: Positive | None = _setting(None, "Passes through the text.", "NUMBER", LENGTH)
     max_steps: Count | None = _setting(
@@ -208,7 +215,10 @@ FIELDS = Settings.model_fields
 
 # What may change when a run is resumed: how long and how carefully, never what it computes.
 RESUMABLE = frozenset(
-    ("epochs", "max_steps", "max_minutes", "patience", "eval_every", "checkpoint_every", "threads", "recompute")
+    (
+        *("epochs", "max_steps", "max_minutes", "patience", "eval_every", "checkpoint_every", "threads", "recompute"),
+        "on_divergence",
+    )
 )
 
 
