@@ -43,6 +43,7 @@ def start(arguments: list[str]) -> tuple[int, int]:
     if not child:
         os.close(reading)
         os.dup2(writing, 2)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  open until the end; the old one may be of a file
         sys.argv = ["charrnn", "train", *arguments]
         try:
             main()

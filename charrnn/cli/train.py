@@ -64,8 +64,13 @@ def train(
     if run is None and not corpus:
         raise ConfigError("name a text to train on, as in: charrnn train corpus.txt")
     with Signals() as signals:
-        with contextlib.suppress(Stopped):
-            _train(signals, run, corpus or [], resolved, out, force, init_from, unknown, as_json)
+        try:
+            signals.raises = True
+            if not signals.stop():
+                _train(signals, run, corpus or [], resolved, out, force, init_from, unknown, as_json)
+            signals.raises = False
+        except Stopped:
+            signals.raises = False
         if signals.first is not None:
             print(signals.last_line, file=sys.stderr)
             raise typer.Exit(signals.exit_code)
