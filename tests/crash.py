@@ -1,6 +1,6 @@
 """Writers that die: at each of their file operations in turn, and at random; run as a child, which forks them.
 
-    python crash.py DIRECTORY KILLS
+    python crash.py DIRECTORY SEED KILLS
 
 ends with status 0 if every file that a writer left was what it had acknowledged, or what it was writing next.
 """
@@ -61,9 +61,9 @@ def die_at_each_operation(path: Path) -> int:
     return place
 
 
-def kill_at_random(path: Path, kills: int) -> int:
+def kill_at_random(path: Path, seed: int, kills: int) -> int:
     """How many saves were acknowledged by writers that SIGKILL ended."""
-    rng = random.Random(0)
+    rng = random.Random(seed)
     acknowledged = 0
     save(path, checkpoint(0))
     for kill in range(kills):
@@ -88,5 +88,5 @@ def kill_at_random(path: Path, kills: int) -> int:
 
 
 if __name__ == "__main__":
-    directory = Path(sys.argv[1])
-    print(die_at_each_operation(directory / "a.npz"), kill_at_random(directory / "b.npz", int(sys.argv[2])))
+    directory, seed, kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    print(die_at_each_operation(directory / "a.npz"), kill_at_random(directory / "b.npz", seed, kills))

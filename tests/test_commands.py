@@ -516,6 +516,32 @@ def test_a_signal_while_the_text_is_read_leaves_nothing(tmp_path: Path, kind: si
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_directory_that_is_removed_while_a_training_runs_is_told_and_in_the_end_an_error(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    with start("train", "text", "--out", "run", *SMALL, "--epochs", "1000000", cwd=tmp_path) as process:
+        assert process.stderr
+        while b"training" not in process.stderr.readline():
+            pass
+        shutil.rmtree(tmp_path / "run")
+        lines = iter(process.stderr.readline, b"")
+        assert b"the training goes on" in next(line for line in lines if line.startswith(b"note      cannot write"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 5
+        assert process.stderr.read().splitlines()[-1].startswith(b"error: cannot write run/")
+
+
+def test_a_run_that_diverges_is_one_line_and_one_that_may_go_back_ends_well(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 4)
+    steep = ["--activation", "relu", "--learning-rate", "0.4", "--grad-clip", "0", "--checkpoint-every", "1"]
+    options = [*steep, "--hidden", "32", "--warmup-steps", "0", "--max-steps", "12", "--out", "run"]
+    diverged = charrnn("train", "text", *options, cwd=tmp_path)
+    last = diverged.stderr.splitlines()[-1]
+    assert diverged.returncode == 4 and last.startswith(b"error: step ") and b"last.npz is of step " in last
+    resumed = charrnn("train", "--resume", "run", "--on-divergence", "rollback", cwd=tmp_path)
+    notes = [line for line in resumed.stderr.splitlines() if b"with half the rate" in line]
+    assert resumed.returncode == 0 and 1 <= len(notes) <= 3, resumed.stderr
+
+
 def test_a_request_to_save_is_met_and_told_and_the_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
     two = ["--hidden", "64", "--batch-size", "32", "--seq-length", "20", "--threads", "2", "--max-steps", "100000"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import child
 import numpy as np
 import pytest
+from scale import SEED, scaled
 
 import charrnn
 from charrnn import engine as engines
@@ -256,6 +258,13 @@ def test_a_kill_while_a_run_is_replaced_leaves_the_old_one_or_the_new_one(tmp_pa
     """At each operation on files in turn; in between there is always a checkpoint to load."""
     operations, old, new = map(int, child.output(child.start("replaced.py", tmp_path)).split())
     assert operations > 15 and old > 5 and new > 5 and old + new == operations
+
+
+def test_a_training_that_is_cut_up_at_random_ends_with_the_bits_of_one_left_alone(tmp_path: Path) -> None:
+    """By SIGKILL, SIGINT, SIGTERM and SIGUSR1: with the right exit codes, and the same checkpoints and metrics."""
+    written = child.output(child.start("killed.py", tmp_path, SEED, scaled(5, 200)), 3000)
+    print(f"seed {SEED}:", written, end="")
+    assert json.loads(written)["signals"] >= scaled(5, 200)
 
 
 def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(

@@ -14,30 +14,32 @@ class Stopped(BaseException):
 
 
 class Signals:
-    """Handles the signals from `with` on.
+    """Handles the signals from `with` on; after it the process, which is at its end, ignores them.
 
     While `waits` is set, the first SIGINT or SIGTERM is a wish to stop after the running update; one that comes `AGAIN`
     seconds after the first, or later, raises Stopped. (What runs us may pass on a signal that the terminal has sent us
-    already.) While `waits` is not set, the first raises it. The exit code is that of the first, whatever follows.
+    already.) While `waits` is not set, the first raises it. Nothing is raised but while `raises` is set, where it is
+    caught. The exit code is that of the first, whatever follows.
     """
 
     AGAIN = 0.5
 
     def __init__(self) -> None:
         self.first: int | None = None  # number of the first signal that asked to stop
-        self.waits = False
+        self.raises = self.waits = False
         self.last_line = "interrupted"  # what is to be said where a signal has ended it
         self._save = False
 
     def __enter__(self) -> Signals:
-        kinds = {kind: self._stop for kind in STOP} | ({SAVE: self._ask_to_save} if SAVE else {})
-        self._before = {kind: signal.signal(kind, handle) for kind, handle in kinds.items()}
+        self._kinds = {kind: self._stop for kind in STOP} | ({SAVE: self._ask_to_save} if SAVE else {})
+        for kind, handler in self._kinds.items():
+            signal.signal(kind, handler)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for kind, handler in self._before.items():
-            # A signal that has come may be on its way once more, and as it ends, Python takes its own handlers away.
-            signal.signal(kind, handler if self.first is None else signal.SIG_IGN)
+        # The process is at its end: a signal may be on its way once more, and Python would take its own handlers away.
+        for kind in self._kinds:
+            signal.signal(kind, signal.SIG_IGN)
 
     @property
     def exit_code(self) -> int:
@@ -59,7 +61,7 @@ class Signals:
     def _stop(self, number: int, _frame: object) -> None:
         if self.first is None:
             self.first, self._time = number, time.monotonic()
-            if not self.waits:
+            if self.raises and not self.waits:
                 raise Stopped
-        elif time.monotonic() - self._time > self.AGAIN:
+        elif self.raises and time.monotonic() - self._time > self.AGAIN:
             raise Stopped

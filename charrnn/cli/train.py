@@ -92,8 +92,13 @@ def train(
         if name.isdecimal() and not Path(name).exists():
             raise ConfigError(f"{name}: no such text; several widths are one word, as in: --hidden 128,{name}")
     with Signals() as signals:
-        with contextlib.suppress(Stopped):
-            _train(signals, run, corpus or [], resolved, out, force, init_from, unknown, beside, as_json)
+        try:
+            signals.raises = True
+            if not signals.stop():
+                _train(signals, run, corpus or [], resolved, out, force, init_from, unknown, beside, as_json)
+            signals.raises = False
+        except Stopped:
+            signals.raises = False
         if signals.first is not None:
             print(signals.last_line, file=sys.stderr)
             raise typer.Exit(signals.exit_code)

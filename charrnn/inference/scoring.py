@@ -13,7 +13,7 @@ import numpy as np
 from charrnn.arguments import switch, whole
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.network.buffers import Array, Buffers
-from charrnn.network.output import block_rows, probabilities
+from charrnn.network.output import block_rows, cross_entropy, probabilities
 from charrnn.network.parameters import Parameters
 from charrnn.network.stack import Stack, State
 
@@ -127,9 +127,8 @@ def _continued(
     if not len(ids):
         raise CorpusError("an empty text cannot be scored; at least 1 character is needed")
     H = state[-1].reshape(-1, 1, parameters.architecture.hidden[-1])[0]
-    A = probabilities(parameters, H, Buffers(H.dtype))[0]
-    with np.errstate(divide="ignore"):
-        first = -np.log(A[int(ids[0])])
+    A = probabilities(parameters, H, Buffers(H.dtype))[0].copy()
+    first = cross_entropy(parameters, H, ids[:1].astype(np.intp), Buffers(H.dtype))[0]
     losses = np.empty((1, len(ids) - 1), H.dtype)
     part = _Part(0.0, 0, state)
     if len(ids) > 1:
@@ -194,6 +193,8 @@ def _score(
             A = stack.probabilities(parameters, tape)
             with np.errstate(divide="ignore"):
                 of_step = -np.log(np.take_along_axis(A, targets[:, :, None], 2)[:, :, 0])
+            if not np.isfinite(of_step).all():  # probabilities that are too small for their dtype
+                of_step = stack.losses(parameters, tape, targets)
             if losses is not None:
                 losses[:, step:end] = of_step.T
             nats += float(of_step.sum(where=valid, dtype=np.float64))

@@ -160,8 +160,13 @@ class Updater:
 
 
 def clip(g: Array, limit: float, mode: str) -> float:
-    """Clips g in place to a norm, or each of its values to ±`limit` (0: not at all); returns the norm it had."""
+    """Clips g in place to a norm, or each of its values to ±`limit` (0: not at all); returns the norm it had.
+
+    A g whose norm is not finite is left as it is.
+    """
     norm = math.sqrt(float(np.dot(g, g)))
+    if not math.isfinite(norm):
+        return norm
     if limit and mode == "value":
         np.clip(g, -limit, limit, out=g)
     elif limit and norm > limit:

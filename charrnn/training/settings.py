@@ -37,6 +37,7 @@ NETWORK, DATA, LENGTH, OPTIMISATION, RUN = "Network", "Data", "Length of the run
 PIECES = ("none", "lines", "blank", "files")
 DTYPES, CUTS, CLIP_MODES = ("float32", "float64"), ("constant", "polynomial"), ("norm", "value")
 RECIPES = Path(__file__).parents[1] / "configs"
+ON_DIVERGENCE = ("stop", "rollback")
 STEPS = 3000  # of a run that is given no limit
 
 
@@ -133,6 +134,12 @@ class OptimisationSettings(Checked):
         "norm", "Clip the whole norm, or each value.", "NAME", OPTIMISATION
     )
     weight_decay: NotNegative = _setting(0.0, "Decoupled decay of the weight matrices.", "NUMBER", OPTIMISATION)
+    on_divergence: Annotated[Text, one_of(ON_DIVERGENCE)] = _setting(
+        "stop",
+        f"If a run diverges: {_either(ON_DIVERGENCE)} to the last checkpoint with half the rate, at most three times.",
+        "NAME",
+        OPTIMISATION,
+    )
 
     epochs: Positive | None = _setting(None, "Passes through the text.", "NUMBER", LENGTH)
     max_steps: Count | None = _setting(
@@ -228,7 +235,10 @@ FIELDS = Settings.model_fields
 
 # What may change when a run is resumed: how long and how carefully, never what it computes.
 RESUMABLE = frozenset(
-    ("epochs", "max_steps", "max_minutes", "patience", "eval_every", "checkpoint_every", "threads", "recompute")
+    (
+        *("epochs", "max_steps", "max_minutes", "patience", "eval_every", "checkpoint_every", "threads", "recompute"),
+        "on_divergence",
+    )
 )
 
 
