@@ -282,3 +282,34 @@ def test_a_run_with_a_cell_that_is_not_registered_here_is_passed_over_and_says_w
     assert run.path == good.path and [(other.path.name, other.state) for other in passed_over] == [("mine", "foreign")]
     with pytest.raises(CheckpointError, match=r"cell 'mine'.*import the module that registers it"):
         charrnn.load("mine")
+
+
+def test_a_run_cannot_be_resumed_to_fewer_steps_than_it_has_made(here: Path) -> None:
+    before = {path.name: path.read_bytes() for path in Path("runs/text").iterdir() if path.is_file()}
+    done = command("train", "--resume", "text", "--max-steps", "30")
+    assert (done.code, done.err) == (2, "error: --max-steps 30: the run has made 40 steps; give more\n")
+    with pytest.raises(ConfigError, match=r"^epochs 0\.5: the run has made 0\.98 epochs; give more"):
+        charrnn.resume("text", epochs=0.5)
+    assert {path.name: path.read_bytes() for path in Path("runs/text").iterdir() if path.is_file()} == before
+
+
+def test_a_longer_run_says_that_its_learning_rate_rises_and_an_unchanged_one_says_nothing(here: Path) -> None:
+    charrnn.train("text.txt", out="runs/half", **{**SMALL, "max_steps": 20})
+    said = command("train", "--resume", "half", "--max-steps", "80", "--no-yardsticks").err
+    rates = [row["learning_rate"] for row in Run(Path("runs/half")).metrics()]
+    assert "the schedule spans the run's new length: the learning rate is now" in said
+    assert rates[1] > rates[0]
+    assert "learning rate" not in command("train", "--resume", "half", "--no-yardsticks").err
+    charrnn.train("text.txt", out="runs/flat", **{**SMALL, "max_steps": 20, "schedule": "constant"})
+    assert "learning rate" not in command("train", "--resume", "flat", "--max-steps", "40", "--no-yardsticks").err
+
+
+@pytest.mark.parametrize("given, said", [({"activation": "tanh"}, '"tanh"'), ({"hidden": (256, 256)}, "256,256")])
+def test_a_setting_that_is_given_is_not_taken_for_left_out_because_it_is_the_default(
+    here: Path, given: dict[str, Any], said: str
+) -> None:
+    charrnn.train("text.txt", out="runs/relu", **{**SMALL, "activation": "relu"})
+    with pytest.raises(ConfigError, match=f"{next(iter(given))} {said}: the checkpoint .* has"):
+        charrnn.train("text.txt", out="runs/new", init_from="relu", max_steps=1, seq_length=9, **given)
+    taken = charrnn.train("text.txt", out="runs/new", init_from="relu", max_steps=1, seq_length=9)
+    assert taken.model.architecture.activation == "relu"

@@ -81,9 +81,9 @@ class Trainer:
         """Passes through the text so far."""
         return self.epoch + self.position / self.streams.length
 
-    def used(self) -> dict[str, float]:
-        """How much of each limit of the run is used up, by the setting's name."""
-        config, used = self.config, {}
+    def used(self, config: Settings | None = None) -> dict[str, float]:
+        """How much of each limit of the run, or of another `config`, is used up, by the setting's name."""
+        config, used = config or self.config, {}
         if config.steps is not None:
             used["max_steps"] = self.step / config.steps
         if config.epochs is not None:
@@ -92,14 +92,14 @@ class Trainer:
             used["max_minutes"] = self.seconds / (60 * config.max_minutes)
         return used
 
-    def progress(self) -> float:
-        """Share of the run that is done: 1 when the first of its limits is reached."""
-        return max(self.used().values())
+    def progress(self, config: Settings | None = None) -> float:
+        """Share of the run that is done: 1 when the first of its limits, or those of another `config`, is reached."""
+        return max(self.used(config).values())
 
-    def learning_rate(self) -> float:
-        """Of the next update."""
-        config = self.config
-        progress = Progress(self.step, self.progress(), self.plateaus, config.decay, config.decay_every)
+    def learning_rate(self, config: Settings | None = None) -> float:
+        """Of the next update; or what it would be with another `config`."""
+        config = config or self.config
+        progress = Progress(self.step, self.progress(config), self.plateaus, config.decay, config.decay_every)
         factor = learning_rate_factor(config.schedule, progress, config.warmup_steps or 0)
         return config.learning_rate * factor * 0.5**self.rollbacks
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from charrnn.training.parts import parts_of
 from charrnn.training.run import IDS, Manifest, Run, Source, default_directories
 from charrnn.training.runs import load
 from charrnn.training.session import Asked, Event, Session, never
-from charrnn.training.settings import FIELDS, Settings
+from charrnn.training.settings import Settings
+from charrnn.training.settings_file import as_written
 
 Progress = Callable[[int], object] | None
 SORTED_LOOKED_AT = 100_000  # characters at the text's beginning
@@ -72,7 +74,7 @@ def create(
         run = _begun(out, sources, force, undo)
         start = load(init_from) if init_from else None
         if start:
-            config = _like(config, start.parameters)
+            config = _like(config, start.parameters, settings.model_fields_set)
             end_id(start.symbols, config.pieces)  # refuses a vocabulary without the symbol that ends a piece
         symbols, grow = start.symbols if start else None, unknown == GROW
         if grow:
@@ -130,6 +132,7 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
         prepared.session.resume(checkpoint)
         if texts:
             run.note_corpus(_names(texts))
+        prepared.notices += _resumed_limits(prepared.session.trainer, run.config({}))
         reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
         if reached:
             prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
@@ -193,15 +196,32 @@ def _kept(config: Settings, prepared: Prepared) -> Settings:
     return config.replace(warmup_steps=prepared.session.trainer.config.warmup_steps)
 
 
-def _like(config: Settings, parameters: Parameters) -> Settings:
-    """`config` with the architecture of the checkpoint; ConfigError where a setting asks for another one."""
+def _like(config: Settings, parameters: Parameters, given: Collection[str]) -> Settings:
+    """`config` with the architecture of the checkpoint; ConfigError where a setting that was given is another."""
     architecture = parameters.architecture
     theirs = {"hidden": architecture.hidden, "activation": architecture.activation, "cell": architecture.cell}
     for key, value in theirs.items():
         wish = getattr(config, key)
-        if wish not in (value, FIELDS[key].default):
-            raise ConfigError(f"{key} {wish}: the checkpoint that the weights are taken from has {value}; leave it out")
+        if key in given and wish != value:
+            raise ConfigError(
+                f"{key} {as_written(wish)}: the checkpoint that the weights are taken from has {as_written(value)}; "
+                "leave it out"
+            )
     return config.replace(**theirs)
+
+
+def _resumed_limits(trainer: Trainer, before: Settings) -> list[str]:
+    """What to say of limits that are not those of `before`; ConfigError where the run is already beyond one."""
+    config = trainer.config
+    changed = [name for name in ("max_steps", "epochs") if getattr(config, name) != getattr(before, name)]
+    made = {"max_steps": f"{trainer.step:,} steps", "epochs": f"{trainer.epochs:.2f} epochs"}
+    for name in changed:
+        if trainer.used().get(name, 0) > 1:
+            raise ConfigError(f"{name} {getattr(config, name)}: the run has made {made[name]}; give more")
+    was, now = trainer.learning_rate(before), trainer.learning_rate()
+    if not math.isclose(was, now, rel_tol=0.01):
+        return [f"the schedule spans the run's new length: the learning rate is now {now:.3g}, and was {was:.3g}"]
+    return []
 
 
 def _assemble(
