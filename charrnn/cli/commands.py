@@ -22,6 +22,7 @@ COMMANDS = {
         "Compare every gradient with complex-step and central differences, under every truncation.",
     ),
     "inspect": ("inspect", "Show how far back the gradient of a model sees: its norm by lag, layer by layer."),
+    "export": ("export", "Write a model into one file for others: a page that runs it in any browser."),
     "runs": ("runs", "List the runs of a directory: size, steps, best validation loss, age and state."),
     "bench": ("bench", "Measure the speed of training for a shape of your own, or against peers."),
     "experiment": (
