@@ -428,11 +428,13 @@ def test_unknown_characters_are_marked_and_skipped_with_a_word(pages: dict[str, 
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_nothing_is_wider_than_the_window(width: int, pages: dict[str, Path], tab: browser.Tab) -> None:
+def test_nothing_is_wider_than_the_window(width: int, pages: dict[str, Path], tab: browser.Tab, tmp_path: Path) -> None:
+    hostile = written(untrained(HOSTILE), tmp_path / f"{'W' * 80}.html")
     tab.size(width, 800, prefers_color_scheme="dark")
-    for name in ("lstm", "rnn relu"):
-        tab.open(pages[name])
-        tab.run("for (let i = 0; i < 300; i++) writeOne(); show()")
+    for path in (pages["lstm"], pages["rnn relu"], hostile):
+        tab.open(path)
+        tab.run("for (let i = 0; i < 300; i++) writeOne(); show(); choosing(entries.length - 1)")
+        tab.run("for (const x of entries) showPanel(entries.indexOf(x))")
         assert tab.run("document.documentElement.scrollWidth") <= width
         small = "[...document.querySelectorAll('button, textarea, input')].filter((x) => x.clientHeight > 0)"
         assert min(tab.run(f"{small}.filter((x) => x.id !== 'all').map((x) => x.offsetHeight)")) >= 40
@@ -486,8 +488,15 @@ def test_a_hostile_vocabulary_and_name_are_text_and_nothing_else(tab: browser.Ta
         assert children == 0 and not re.search(r"[\0-\x08\x0b-\x1f\x7f\u2028\u2029\u200f\u202e\ufeff]", text + listed)
         assert listed.strip() and (text == symbol or listed == text or symbol == "\r\n")
     assert dict(zip(HOSTILE, (row[2] for row in told), strict=True)) | {
-        **{"\0": "␀", "\x1b": "␛", "\x7f": "␡", "\u202e": "U+202E", "\u2028": "U+2028", "\u0301": "◌\u0301"},
-        **{"\r\n": "␍⏎", "e\u0301": "e\u0301", "👩\u200d👧": "👩\u200d👧", " ": "␣"},
+        **{
+            "\0": "U+0000",
+            "\x1b": "U+001B",
+            "\x7f": "U+007F",
+            "\u202e": "U+202E",
+            "\u2028": "U+2028",
+            "\u0301": "◌\u0301",
+        },
+        **{"\r\n": "U+000D⏎", "e\u0301": "e\u0301", "👩\u200d👧": "👩\u200d👧", " ": "␣"},
     } == dict(zip(HOSTILE, (row[2] for row in told), strict=True))
     # What is typed is read as the longest symbols that there are.
     assert tab.run("encoded('e\\u0301 \\u{1f469}\\u200d\\u{1f467}\\ud7ff').map((x) => x.symbol)") == [

@@ -28,14 +28,11 @@ const LONGEST = Math.min(10000, Math.ceil(1.6e7 / numbers));
 
 /* Characters as they are shown: what has no shape of its own gets one. */
 
-const NAMES = { "\n": "⏎", "\t": "⇥", "\r": "␍", " ": "␣", "\u007f": "␡" };
+const NAMES = { "\n": "⏎", "\t": "⇥", " ": "␣" };
 // Joiners and variation selectors belong to what stands before them.
 const JOINS = /^[\u200c\u200d\ufe00-\ufe0f]$/;
 
-function code(c) {
-  const point = c.codePointAt(0);
-  return point < 32 ? String.fromCodePoint(0x2400 + point) : `U+${point.toString(16).toUpperCase().padStart(4, "0")}`;
-}
+const code = (c) => `U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
 
 function visible(symbol) {
   const points = [...symbol];
@@ -466,9 +463,12 @@ $("text").addEventListener("keydown", (event) => {
   if (!entries.length || event.ctrlKey || event.metaKey || event.altKey) return;
   const last = entries.length - 1;
   const i = chosen === null ? last : chosen;
+  const before = () => Math.max(0, chosen === null ? last : i - 1);
+  const after = () => Math.min(last, i + 1);
+  const [left, right] = getComputedStyle($("text")).direction === "rtl" ? [after, before] : [before, after];
   const moves = {
-    ArrowLeft: () => Math.max(0, chosen === null ? last : i - 1),
-    ArrowRight: () => Math.min(last, i + 1),
+    ArrowLeft: left,
+    ArrowRight: right,
     ArrowUp: () => beside(i, -1),
     ArrowDown: () => beside(i, 1),
     Home: () => 0,
