@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +17,7 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FOUND = next((path for path in map(shutil.which, NAMES) if path), None)
-PATIENCE = 30  # seconds for one answer
+PATIENCE = 30  # seconds
 # A root user, as in a container, has no sandbox; a small /dev/shm is not enough for a tab.
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio"]
 
@@ -49,6 +50,7 @@ class Tab:
 
     def _message(self) -> dict[str, Any]:
         while b"\0" not in self._read:
+            assert select.select([self._answers], [], [], PATIENCE)[0], f"the browser has said nothing for {PATIENCE} s"
             part = os.read(self._answers, 1 << 20)
             assert part, "the browser has ended"
             self._read += part

@@ -253,7 +253,12 @@ def test_the_command_writes_the_newest_run_or_one_by_name_and_says_what_is_wrong
     assert "<h1>gru</h1>" in Path("a.html").read_text("utf-8")
     assert call("export", "b.html").code == 0 and "using runs/" in call("export", "b.html").err
     assert call("export", "--ckpt", "runs/lstm/last.npz", "c.html").code == 0
-    assert "<h1>last</h1>" in Path("c.html").read_text("utf-8")
+    assert "<h1>lstm</h1>" in Path("c.html").read_text("utf-8")
+    shutil.copy("runs/gru/best.npz", "alone.npz")
+    assert call("export", "alone.npz", "d.html").code == 0
+    assert "<h1>alone</h1>" in Path("d.html").read_text("utf-8")
+    charrnn.export("runs/gru/best.npz", "e.html")
+    assert Path("e.html").read_bytes() == Path("a.html").read_bytes()
     for arguments, code, line in (
         (["gru", "a.onnx"], 2, "error: a.onnx: no format has the ending .onnx; use .html\n"),
         (["gru", "a"], 2, "error: a: the ending names the format, and it has none; use .html\n"),
@@ -265,6 +270,46 @@ def test_the_command_writes_the_newest_run_or_one_by_name_and_says_what_is_wrong
     assert call("export", "grue", "a.html").code == 3
     done = call("export", "gru", "nowhere/a.html")
     assert done.code == 5 and done.err.startswith("error: cannot write nowhere/a.html: ")
+
+
+HOSTILE: Any = [
+    *(
+        "</script><script>window.caught = 1</script>",
+        "<img src=x onerror=caught=1>",
+        "<!--",
+        "&lt;",
+        '"',
+        "'",
+        "`${caught}`",
+    ),
+    *(
+        "\u2028",
+        "\u2029",
+        "\u202e",
+        "\u200f",
+        "\0",
+        "\x1b",
+        "\x7f",
+        "\r",
+        "\n",
+        "\t",
+        " ",
+        "\u0301",
+        "\ufeff",
+        "\ud7ff",
+        "😀",
+    ),
+    *("e\u0301", "👩\u200d👧", "\r\n", "]]>", "{{weights}}", "$&"),
+]
+NAME = "</title><script>window.caught = 1</script>\u202e\u2028<b>&{{weights}}"
+
+
+def test_what_comes_from_others_opens_no_element_and_turns_no_writing() -> None:
+    harmless = page.content(untrained("ab" * 14), Origin("x")).decode()
+    text = page.content(untrained(HOSTILE), Origin(NAME)).decode()
+    assert re.findall(r"</?\w+|<!\S+", text) == re.findall(r"</?\w+|<!\S+", harmless)
+    assert not re.search("[\0-\x09\x0b-\x1f\x7f\u2028\u2029\u200f\u202e]", text)
+    assert json.loads(element(text, "model"))["symbols"] == HOSTILE
 
 
 # What it does in a browser
@@ -298,6 +343,25 @@ def test_one_types_a_beginning_presses_write_and_reads_on(
     assert tab.run("running") is False
     longer = charrnn.load(runs["lstm"]).sample(LENGTH, PROMPT, greedy=True)
     assert (PROMPT + longer).startswith(tab.run("$('text').textContent"))
+
+
+def test_to_stop_and_go_on_at_once_makes_it_no_faster(pages: dict[str, Path], tab: browser.Tab) -> None:
+    tab.size(1280, 900, prefers_reduced_motion="no-preference")
+    tab.open(pages["gru"])
+    frames = (
+        "new Promise((done) => { let n = 0; const f = () => (++n < 20 ? requestAnimationFrame(f) : done()); f(); })"
+    )
+    tab.run(f"for (let i = 0; i < 7; i++) $('go').click(); {frames}")
+    assert 20 <= tab.run("entries.length") <= 30
+
+
+def test_a_text_that_is_full_says_so_and_a_new_one_begins(pages: dict[str, Path], tab: browser.Tab) -> None:
+    tab.open(pages["gru"])
+    tab.run("while (entries.length < LONGEST - 3) take('t', ids.get('t'), false); $('go').click()")
+    tab.wait("!running && entries.length === LONGEST")
+    assert tab.run("$('go').disabled") and tab.run("$('full').textContent").endswith("start over.")
+    tab.run("$('again').click()")
+    assert not tab.run("$('go').disabled") and tab.run("$('full').textContent + $('text').textContent") == ""
 
 
 def test_each_character_is_coloured_by_its_probability_and_shows_its_rivals(
@@ -440,45 +504,13 @@ def test_nothing_is_wider_than_the_window(width: int, pages: dict[str, Path], ta
         assert min(tab.run(f"{small}.filter((x) => x.id !== 'all').map((x) => x.offsetHeight)")) >= 40
 
 
-HOSTILE = [
-    *(
-        "</script><script>window.caught = 1</script>",
-        "<img src=x onerror=caught=1>",
-        "<!--",
-        "&lt;",
-        '"',
-        "'",
-        "`${caught}`",
-    ),
-    *(
-        "\u2028",
-        "\u2029",
-        "\u202e",
-        "\u200f",
-        "\0",
-        "\x1b",
-        "\x7f",
-        "\r",
-        "\n",
-        "\t",
-        " ",
-        "\u0301",
-        "\ufeff",
-        "\ud7ff",
-        "😀",
-    ),
-    *("e\u0301", "👩\u200d👧", "\r\n", "]]>", "{{weights}}", "$&"),
-]
-
-
 def test_a_hostile_vocabulary_and_name_are_text_and_nothing_else(tab: browser.Tab, tmp_path: Path) -> None:
-    name = "</title><script>window.caught = 1</script>\u202e\u2028<b>&{{weights}}"
     path = tmp_path / "page.html"
-    path.write_bytes(page.content(untrained(HOSTILE), Origin(name)))
+    path.write_bytes(page.content(untrained(HOSTILE), Origin(NAME)))
     tab.open(path)
     assert tab.run("typeof caught") == "undefined" and tab.complaints == []
     assert tab.run("model.symbols") == HOSTILE
-    shown = name.replace("\u202e", "\\u202e").replace("\u2028", "\\u2028")
+    shown = NAME.replace("\u202e", "\\u202e").replace("\u2028", "\\u2028")
     assert tab.run("document.querySelector('h1').textContent") == shown and tab.run("document.title").startswith(shown)
     tab.run("for (let i = 0; i < model.symbols.length; i++) take(model.symbols[i], i, false); show()")
     told = tab.run(

@@ -55,13 +55,19 @@ def writer(path: PathLike) -> Callable[[Model, Origin], bytes]:
 
 def _model(what: Model | PathLike | None, name: str) -> tuple[Model, Origin]:
     from charrnn import model
+    from charrnn.storage import BEST
+    from charrnn.training.parts import run_of
     from charrnn.training.runs import find, summary
 
     if isinstance(what, model.Model):
         return what, Origin(name)
     path = find(what)
     loaded = model.load(path)
-    if not path.is_dir():
+    run = run_of(path)
+    if run is None:
         return loaded, Origin(path.stem)
-    run = summary(path)
-    return loaded, Origin(path.resolve().name, run.steps, run.validation)
+    name = run.directory.resolve().name
+    if path.is_file() and path.name != BEST:
+        return loaded, Origin(name)
+    known = summary(run.directory)
+    return loaded, Origin(name, known.steps, known.validation)

@@ -69,6 +69,7 @@ let spans = [];
 let states = null; // after all that was read
 let random = seeded(1);
 let running = false;
+let turn = 0; // the number of the loop that may write: one that was stopped may still have a frame to come
 let left = 0; // characters to write before a rest
 let toSay = ""; // written since a screen reader was last told
 let chosen = null; // by click or key
@@ -111,12 +112,17 @@ function take(symbol, id, given) {
 function start() {
   running = false;
   chosen = pointed = null;
+  $("text").removeAttribute("aria-activedescendant");
   toSay = "";
   random = seeded(Number($("seed").value) || 0);
   const typed = encoded($("prompt").value);
   let same = 0;
   while (same < typed.length && entries[same] && entries[same].given && entries[same].symbol === typed[same].symbol) same++;
-  for (const span of spans.splice(same)) span.remove();
+  for (const span of spans.splice(same)) {
+    const line = span.parentElement;
+    span.remove();
+    if (!line.firstChild) line.remove();
+  }
   entries.length = same;
   states = entries.reduce((last, entry) => entry.after || last, null);
   for (const { symbol, id } of typed.slice(same)) take(symbol, id, true);
@@ -140,11 +146,11 @@ function go() {
   running = true;
   left = AT_ONCE;
   label();
-  frame();
+  frame(++turn);
 }
 
-function frame() {
-  if (!running) return;
+function frame(of) {
+  if (!running || of !== turn) return;
   const until = performance.now() + (calm.matches ? 30 : 0);
   do {
     if (!left || entries.length >= LONGEST) return rest();
@@ -152,23 +158,23 @@ function frame() {
     writeOne();
   } while (performance.now() < until);
   show();
-  if (calm.matches) setTimeout(frame, 500);
-  else requestAnimationFrame(frame);
+  if (calm.matches) setTimeout(() => frame(of), 500);
+  else requestAnimationFrame(() => frame(of));
 }
 
 function rest() {
   running = false;
   show();
   label();
-  let said = toSay ? `Written: ${toSay}` : "";
-  if (entries.length >= LONGEST) said += ` The page keeps at most ${LONGEST} characters; start over.`;
-  $("said").textContent = said;
+  $("said").textContent = toSay ? `Written: ${toSay}` : "";
   toSay = "";
 }
 
 function label() {
   $("go").textContent = running ? "Stop" : entries.length && !entries[entries.length - 1].given ? "Continue" : "Write";
-  $("go").disabled = !running && entries.length >= LONGEST;
+  const full = entries.length >= LONGEST;
+  $("go").disabled = full && !running;
+  $("full").textContent = full ? `The page keeps ${LONGEST} characters, and no more: start over.` : "";
 }
 
 /* What is shown: the text, the panel of the chosen character, the layers, the table. */
@@ -190,12 +196,17 @@ function spanOf(entry, i) {
 function show() {
   const text = $("text");
   const follows = text.scrollHeight - text.scrollTop - text.clientHeight < 40;
-  const added = document.createDocumentFragment();
+  // A line is a block of its own: what is added leaves the layout of all others as it is.
+  let line = spans.length ? spans[spans.length - 1].parentElement : null;
   for (let i = spans.length; i < entries.length; i++) {
     spans.push(spanOf(entries[i], i));
-    added.append(spans[i]);
+    if (!line || (i && spans[i - 1].classList.contains("newline"))) {
+      line = make("div");
+      line.setAttribute("role", "presentation");
+      text.append(line);
+    }
+    line.append(spans[i]);
   }
-  text.append(added);
   if (follows && chosen === null) text.scrollTop = text.scrollHeight;
   showChosen();
 }
