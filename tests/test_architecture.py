@@ -22,7 +22,7 @@ ORDER = [
     ["engine", "inference", "verify"],
     ["model"],
     ["training"],
-    ["report"],
+    ["report", "formats"],
     ["experiments", "bench"],
     ["cli"],
     ["__main__"],

@@ -72,6 +72,11 @@ COMMANDS = {
             ("charrnn explain hello --cell gru --write gru.html", "as a page"),
         ),
     ),
+    "export": Entry(
+        "export",
+        "Write a model into one file for others: a page that runs it in any browser.",
+        (("charrnn export book book.html", "runs/book, to open by a double click or to send"),),
+    ),
     "runs": Entry(
         "runs",
         "List the runs of a directory: size, steps, best validation loss, age and state.",
