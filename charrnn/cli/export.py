@@ -21,8 +21,6 @@ def export(
     """Write a model into one file for others: a page that runs it in any browser.
 
     The page holds everything and loads nothing: it can be sent as it is, and opens by a double click.
-
-    Example: charrnn export tinyshakespeare shakespeare.html
     """
     from charrnn.cli.terminal import say
     from charrnn.errors import ConfigError, shown
