@@ -31,7 +31,7 @@ from charrnn.network.buffers import LINE
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, State
 
-# Seconds that a process polls for a message before it sleeps. To wake it takes as long as ten products.
+# Seconds that a process polls for a message before it blocks. Waking a blocked process takes as long as ten products.
 AWAKE = 0.001
 
 # Signals that may be sent to all processes, and that the first one handles; Windows lacks some.
@@ -89,7 +89,7 @@ class WorkerEngine:
         results = _run([shards[i] for i in own], within(tree, own.start, own.stop), *memory)
         if own:
             self._schedule.measured(0, time.monotonic() - started, len(own))
-        answers = [other.answer() for other, _ in asked]  # all of them, before one raises what it tells
+        answers = [other.answer() for other, _ in asked]  # read all answers before raising an error from one
         for (other, part), answer in zip(asked, answers, strict=True):
             if isinstance(answer, Exception):
                 raise answer
@@ -115,7 +115,8 @@ class WorkerEngine:
 def _run(
     shards: list[Shard], tree: list[Addition], stack: Stack, parameters: Parameters, gradients: list[Parameters]
 ) -> Answers:
-    """The results of some shards; their gradients are left in their places, and added as far as `tree` says."""
+    """Computes shards and returns their results. gradients[i] gets the gradient of shard i; then the additions of
+    `tree` run."""
     results = {shard.index: shard.run(stack, parameters, gradients[shard.index]) for shard in shards}
     _add(tree, gradients)
     return results
@@ -183,8 +184,8 @@ class _Worker:
         return told
 
     def settle(self) -> None:
-        """Waits for the answer that a step did not fetch, since it failed elsewhere or was interrupted: the worker may
-        still write its gradients, and could not read what comes next while nobody reads its answer."""
+        """Reads the answer that an interrupted or failed step left unread. Until then the worker may still write its
+        gradients, and it may block in sending the answer."""
         if self._asked:
             self.answer()
 
@@ -224,7 +225,7 @@ def _serve(connection: Connection, architecture: Architecture, dtype: Any, memor
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """A process that is started in here does not import the script that started this one, which may train at once."""
+    """Hides `__main__`: a process started in the block would import it again, and a script may train when imported."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -235,13 +236,13 @@ def _without_main() -> Iterator[None]:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """A process that is started in here never sees what the first one handles, which sees it afterwards."""
+    """Delays in this thread what the program handles, until the block ends; a process started in it keeps it blocked."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # to start it later would unblock them
+    resource_tracker.ensure_running()  # its start unblocks both signals, so it comes first
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _OTHERS)
     try:
         yield
@@ -250,7 +251,7 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _receive(connection: Connection) -> Any:
-    """The next message, looked out for at first and then slept for."""
+    """The next message: polls for `AWAKE` seconds, then blocks."""
     until = time.perf_counter() + AWAKE
     while not connection.poll() and time.perf_counter() < until:
         pass

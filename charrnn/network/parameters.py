@@ -111,7 +111,7 @@ class Parameters:
 
     @cached_property
     def sums(self) -> list[Array]:
-        """Of a gradient, what a backward pass adds to: all but W_x and W_hh, which it writes."""
+        """The views of a gradient that a backward pass adds to, and that start at zero: all but W_x and W_hh."""
         written = {id(layer[name]) for layer in self._layers for name in ("W_x", "W_hh")}
         return [view for view in self._views.values() if id(view) not in written]
 
@@ -159,8 +159,10 @@ def initial(
     init: str = "orthogonal",
     vector: Array | None = None,
 ) -> Parameters:
-    """Starting weights by the way `init` (network/initial.py); `vector`, zeros, takes them. ConfigError if they are not
-    finite."""
+    """Initial weights, by the initialiser `init` (network/initial.py), written into `vector`, which must hold zeros.
+
+    ConfigError if they are not finite.
+    """
     fill = INITS[init]
     parameters = Parameters(architecture, dtype, vector)
     for layer in range(1, len(architecture.hidden) + 1):

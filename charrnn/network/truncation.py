@@ -1,8 +1,8 @@
 """Truncated backpropagation through time, as data.
 
-An error that crosses from step t to step t−1 is multiplied by `gains[t]`, and it stops after `lags` steps, its own
-included. That is all that a backward pass needs to know. If errors of every age meet the same gain (no `lags`), those
-that arrive at a step can be added up, and all travel together; else they are carried lag by lag.
+An error that goes from step t to step t−1 is multiplied by `gains[t]`. A loss reaches `lags` steps, its own included. A
+backward pass needs nothing else. Without `lags`, all errors that reach a step can be added and propagated together;
+with `lags`, they are propagated lag by lag.
 
 A `Window` holds those numbers for some steps of the text. A `Truncation` makes one for every update:
 
@@ -36,7 +36,8 @@ CUTS = ("constant", "polynomial")
 
 @dataclass(frozen=True)
 class Window:
-    """Some steps of the text: `context` steps without a loss, run again for their states, then those that have one.
+    """A range of steps of the text: first `context` steps that are recomputed for their states only, then steps with a
+    loss.
 
     gains (T,), or (T, n) if sequences differ: what step t hands to step t−1 is multiplied by gains[t].
     lags: how many steps a loss reaches, its own included; None, like T and more, for no limit.
@@ -85,13 +86,13 @@ class Window:
             raise ValueError(f"fresh must be {(T, n)} here, is {self.fresh.shape}")
 
     def crossings(self, T: int, n: int) -> list[float | Array]:
-        """The gain of every step: the objects WHOLE and CUT, another number, or a column (n, 1); ValueError as of
-        `check`."""
+        """The gain of every step: a number, or a column (n, 1). 1 and 0 are the objects WHOLE and CUT, to compare with
+        `is`. ValueError as of `check`."""
         self.check(T, n)
         every = self.gains
         if self.fresh is not None:
             every = np.where(self.fresh, CUT, every if every.ndim == 2 else every[:, None])
-        if every.size == T:  # one for all sequences, or for the only one, whose steps are vectors
+        if every.size == T:  # (T,), or (T, 1): the steps of a single sequence are vectors
             gains: list[float | Array] = every.ravel().tolist()
             if gains.count(WHOLE) == len(gains):
                 return [WHOLE] * len(gains)
@@ -103,8 +104,9 @@ class Window:
 class Truncation:
     """How the windows of a stream are cut; `seq_length` steps have a loss in each.
 
-    One of your own overrides `gains`, and `context` if it cuts along the stream rather than in each window. Its fields
-    are settings of the same name (`seq_length`, `tau`, `cut`, `alpha`); `TRUNCATIONS[name] = …` makes it known.
+    Your own overrides `gains` (or `window` and `draw`, as Random does), and `context` if its cuts are at fixed places
+    of the stream. Its fields are settings of the same name (`seq_length`, `tau`, `cut`, `alpha`); `TRUNCATIONS[name] =
+    …` makes it known.
     """
 
     seq_length: int
@@ -191,13 +193,13 @@ class Random(_WithTau):
             raise ConfigError(f"alpha {self.alpha}: must be above 3, or the gradient has no finite variance")
 
     def window(self, position: int, remaining: int, seed: Sequence[int] = ()) -> Window:
-        """A draw of cuts. The losses are divided by a constant, not by the length that came out: that would bias the
-        gradient's direction."""
-        gains = np.array([CUT, *self._gains(remaining, np.random.default_rng(seed))])
+        """A window with random cuts. Its first gain is CUT, since the window before ended at a cut. The losses are
+        divided by a constant: division by the window's random length would bias the direction of the gradient."""
+        gains = np.array([CUT, *self._drawn_gains(remaining, np.random.default_rng(seed))])
         return Window(gains, 0, self.seq_length + self.tau - 1)
 
     def draw(self, T: int, seed: int = 0) -> Window:
-        """T steps with random cuts, which need not end at a cut since no step follows."""
+        """T steps with random cuts. They need not end at a cut, because no step follows."""
         rng, cuts, since = np.random.default_rng(seed), [], 1
         for _ in range(T - 1):
             cuts.append(rng.random() < self.cut_probability(since))
@@ -211,7 +213,7 @@ class Random(_WithTau):
         return (self.alpha - 1) / ((self.alpha - 2) * self.tau + steps_since_cut)
 
     def pattern(self, cuts: Array) -> tuple[Array, float]:
-        """The gains (T,) where the window is cut before step t + 1 if cuts[t] (T − 1,), and their probability."""
+        """The gains (T,) for given cuts (T − 1,), and their probability. cuts[t] is a cut between steps t and t + 1."""
         gains, probability, since = [CUT], 1.0, 1
         for cut in cuts:
             c = self.cut_probability(since)
@@ -220,8 +222,8 @@ class Random(_WithTau):
             since = 1 if cut else since + 1
         return np.array(gains), probability
 
-    def _gains(self, remaining: int, rng: np.random.Generator) -> Iterator[float]:
-        """Gains of the steps after the first, up to the first cut that ends a window long enough."""
+    def _drawn_gains(self, remaining: int, rng: np.random.Generator) -> Iterator[float]:
+        """The gains of steps 1, 2, …; ends before the first cut that comes after at least `seq_length` steps."""
         since = 1
         for step in range(1, remaining):
             c = self.cut_probability(since)

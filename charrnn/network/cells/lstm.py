@@ -57,24 +57,24 @@ class LSTM(Cell):
     def slopes(self, W: Weights, Z: Array, R: Array, S: Array, out: Array, K: Array) -> None:
         """K: the factors of dC for Z_i, Z_f, Z_G and C_{t-1}, and of dH_t for Z_o and C_t."""
         i, f, o, G = Z
-        K_i, K_f, K_G, K_past, K_o, K_C = K
+        K_i, K_f, K_G, K_direct, K_o, K_C = K
         np.tanh(out[1], K_C)
         multiply(dsigmoid(o, K_o), K_C, K_o)  # tanh(C_t) o (1 − o)
         multiply(dtanh(K_C, K_C), o, K_C)  # o (1 − tanh²C_t)
         multiply(dsigmoid(i, K_i), G, K_i)
         multiply(dsigmoid(f, K_f), S[1], K_f)
         multiply(dtanh(G, K_G), i, K_G)
-        np.copyto(K_past, f)
+        np.copyto(K_direct, f)
 
     def pull(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, direct: Array) -> None:
-        """Writes dZ, which is also dR, and f ⊙ dC into `direct`, which holds dC until then. dS is dH_t and dC_t."""
-        (dH, dC_t), (K_i, K_f, K_G, K_past, K_o, K_C), dC = dS, K, direct
-        add(multiply(dH, K_C, dC), dC_t, dC)
+        """Writes dZ, which is also dR, and f ⊙ dC into `direct`, which holds dC until then. dS is dH_t and dC_t, here dC_next."""
+        (dH, dC_next), (K_i, K_f, K_G, K_direct, K_o, K_C), dC = dS, K, direct
+        add(multiply(dH, K_C, dC), dC_next, dC)
         multiply(dC, K_i, dZ[0])
         multiply(dC, K_f, dZ[1])
         multiply(dH, K_o, dZ[2])
         multiply(dC, K_G, dZ[3])
-        multiply(dC, K_past, direct)
+        multiply(dC, K_direct, direct)
 
     def saturated(self, Z: Array, S: Array) -> float:
         """Gates and candidates where σ′ or tanh′ is below a tenth of its largest value."""
