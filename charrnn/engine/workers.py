@@ -236,7 +236,8 @@ def _without_main() -> Iterator[None]:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Delays in this thread what the program handles, until the block ends; a process started in it keeps it blocked."""
+    """Delays SIGINT, SIGTERM and SIGUSR1 in this thread until the block ends; a process started in it keeps them
+    blocked."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

@@ -67,7 +67,7 @@ class LSTM(Cell):
         np.copyto(K_direct, f)
 
     def pull(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, direct: Array) -> None:
-        """Writes dZ, which is also dR, and f ⊙ dC into `direct`, which holds dC until then. dS is dH_t and dC_t, here dC_next."""
+        """Writes dZ, which is also dR, and f ⊙ dC into `direct`, which holds dC until then. dS is dH_t and dC_t."""
         (dH, dC_next), (K_i, K_f, K_G, K_direct, K_o, K_C), dC = dS, K, direct
         add(multiply(dH, K_C, dC), dC_next, dC)
         multiply(dC, K_i, dZ[0])
