@@ -73,16 +73,17 @@ def sweep(
     made = Sweep(directory, corpus, resolved, trials(varied, draw, resolved.seed), halve=halve, jobs=jobs)
     count = len(made.trials)
     say(f"{count} training{'s' if count > 1 else ''}, {made.jobs} at a time, in {directory}")
-    told = 0
 
     def tell(outcome: Outcome) -> None:
-        nonlocal told
-        told += 1
         loss = "" if outcome.validation is None else f"  validation {outcome.validation:.4f} nats"
         steps = "" if outcome.steps is None else f"  {outcome.steps:,} steps"
         say(f"{made.run_directory(outcome.trial).name}  {outcome.state}{steps}{loss}  {_words(made, outcome.trial)}")
 
-    made.run(tell)
+    try:
+        made.run(tell)
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on")
+        raise
     if as_json:
         print(json.dumps(_plain(made), allow_nan=False))
         return
