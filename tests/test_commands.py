@@ -59,7 +59,7 @@ def test_train_sample_and_eval_work_on_five_scripts(tmp_path: Path, script: str)
     trained = charrnn("train", "text", "--out", "run", "--max-steps", "40", "--json", *SMALL, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     result = json.loads(trained.stdout)
-    assert result["steps"] == 40 and 1200 < result["characters"] <= 1600  # a short text has shorter sequences
+    assert result["steps"] == 40 and result["characters"] in (1280, 1440, 1600)  # of a short text T is 8 or 9
     assert set(result) == {
         *("run", "checkpoint", "parameters", "steps", "epochs", "characters", "seconds"),
         *("characters_per_second", "train", "validation", "test", "yardsticks", "verdict", "novelty"),

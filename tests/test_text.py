@@ -132,7 +132,7 @@ def test_hardly_anything_of_a_short_text_is_left_out_and_a_long_one_keeps_its_se
     for pairs in range(100, 60_000, 97):
         streams = Streams(np.zeros(pairs + 1, np.uint8), 64, 64)
         left_out = pairs - streams.batch_size * 64 * (pairs // (streams.batch_size * 64))
-        assert streams.dropped <= 0.051 * pairs, pairs  # T = 32 in two steps leaves out one of 65
+        assert streams.dropped <= 0.05 * pairs or streams.batch_size == 1, pairs
         assert (streams.seq_length == 64) == (left_out <= 0.05 * pairs), pairs
         kept += streams.seq_length == 64
     assert kept > 100 and Streams(np.zeros(100_000, np.uint8), 64, 64).seq_length == 64

@@ -252,3 +252,19 @@ def test_yardsticks_are_the_parts_of_one_text_as_json() -> None:
     assert values["best_ngram"] == values["ngrams"][found.best_ngram.order - 1]
     assert values["best_ngram"]["bits_per_char"] == pytest.approx(found.best_ngram.nats_per_char / math.log(2))
     assert [score["name"] for score in values["compressors"]][-1] == "xz given the training text"
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 6])
+def test_of_pieces_an_n_gram_knows_what_a_dictionary_of_each_alone_knows(order: int) -> None:
+    draw, symbols = random.Random(order), 4
+    train, test = ([[0, *draw.choices([1, 2, 3], k=draw.randint(1, 5)), 0] for _ in range(60)] for _ in range(2))
+    slow = SlowWittenBell([0], symbols, order)  # the end before the first piece
+    for piece in train:
+        for i in range(1, len(piece)):
+            for length in range(min(order - 1, i) + 1):
+                slow.after[tuple(piece[i - length : i])][piece[i]] += 1
+    expected = [nats for piece in test for nats in slow.log_probabilities(piece, order)]
+    ids = [np.array([0, *(c for piece in text for c in piece[1:])]) for text in (train, test)]
+    score = witten_bell(*ids, symbols, [order], end=0)[0]
+    np.testing.assert_allclose(score.nats_per_char, -np.mean(expected), rtol=1e-12)
+    assert (score.contexts, score.entries) == slow.sizes(order)

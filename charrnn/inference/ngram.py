@@ -127,8 +127,8 @@ def _models(
             raise CorpusError(f"ids reach from {ids.min()} to {ids.max()}, and the vocabulary has {symbols:,} symbols")
     P = np.full(len(test_ids), 1 / symbols)
     contexts = np.zeros(len(test_ids), np.int32)  # order 1 has one context, the empty one
-    for order, table in enumerate(islice(_tables(train_ids, symbols, end), max(orders, default=0)), 1):
-        _apply(table, test_ids, symbols, contexts, P, end if order > 1 else None)
+    for table in islice(_tables(train_ids, symbols, end), max(orders, default=0)):
+        _apply(table, test_ids, symbols, contexts, P)
         yield table, P[1:]
 
 
@@ -151,7 +151,7 @@ def _tables(ids: Ids, symbols: int, end: int | None) -> Iterator[_Table]:
         known = len(keys)
         if end is None:
             contexts, following = entries[:-1], ids[k:]  # nothing follows the last entry
-        else:  # nor does a context go on past the end of a piece; it may begin with it
+        else:  # nor an entry that goes on to the end of a piece; the end alone is the context of a piece's beginning
             on = (places < len(ids) - 1) & ((following != end) | (k == 1))
             contexts, places = entries[on], places[on] + np.int32(1)
             following = ids[places]
@@ -185,10 +185,9 @@ def _ranked(keys: npt.NDArray[np.int64], limit: int) -> tuple[npt.NDArray[Any], 
     return keys[first], ranks, np.diff(first, append=len(keys))
 
 
-def _apply(table: _Table, ids: Ids, symbols: int, contexts: npt.NDArray[np.int32], P: Floats, end: int | None) -> None:
+def _apply(table: _Table, ids: Ids, symbols: int, contexts: npt.NDArray[np.int32], P: Floats) -> None:
     """Turns P (M,) from the order below into this order's, and `contexts` (M,), −1 if unknown, into the next order's.
 
-    No context goes on past the id `end`.
     From the last piece to the first, because a piece writes the context of the character after it.
     """
     for start in reversed(range(0, len(ids), PIECE)):
@@ -201,7 +200,5 @@ def _apply(table: _Table, ids: Ids, symbols: int, contexts: npt.NDArray[np.int32
         totals, distinct = table.totals[known], table.distinct[known]
         np.divide(counts + distinct * p, totals + distinct, out=p, where=totals > 0)
         following = contexts[start + 1 : start + PIECE + 1]
-        if end is not None:
-            found &= ids[piece] != end
         following[...] = np.where(found, entries, -1)[: len(following)]
     contexts[0] = -1  # the text has nothing before its first character

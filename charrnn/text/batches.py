@@ -18,7 +18,7 @@ class Streams:
 
     A text too short gets a smaller T and then a smaller n, and `notice` says so. What does not fill a batch is
     `dropped`: at the end of the text in even epochs, at its beginning in odd ones, so that all of it is seen. Where
-    that would be more than a twentieth, T becomes smaller, by half at most.
+    that would be more than a twentieth, T becomes the next smaller one that spares it, but more than half.
 
     end: the id that ends a piece, where the text is many of them (text/pieces.py).
     """
@@ -37,8 +37,13 @@ class Streams:
         self.seq_length = min(seq_length, pairs)
         self.batch_size = min(batch_size, pairs // self.seq_length)
         each = pairs // self.batch_size
-        if pairs - self.batch_size * (each - each % self.seq_length) > SPARED * pairs:
-            self.seq_length = each // -(-each // self.seq_length)
+
+        def left_out(T: int) -> int:
+            return pairs - self.batch_size * (each - each % T)
+
+        lengths = range(self.seq_length, self.seq_length // 2, -1)
+        spare = (T for T in lengths if left_out(T) <= SPARED * pairs)
+        self.seq_length = next(spare, None) or min(lengths, key=left_out)
         self.notice: str | None = None
         if (self.batch_size, self.seq_length) != (batch_size, seq_length):
             self.notice = f"the text is short: batch size {self.batch_size}, sequence length {self.seq_length}"
