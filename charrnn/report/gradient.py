@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rich import box
 from rich.table import Table
 
 from charrnn.verify.equations import Equation
@@ -40,14 +41,17 @@ def _figure(check: Check, usual: float) -> str:
 
 
 def equations_table(rows: Sequence[Equation]) -> Table:
-    """A row for each equation: its error as printed, and that of the program."""
+    """A row for each equation: its error as printed, mended where it is wrong, and that of the program."""
     table = Table(
         title="the equations of Mathematics of Backpropagation Through Time (J. Vera, 2025)",
-        caption="relative error against complex-step differences, computed now",
+        caption="relative error against complex-step differences, computed now; shapes: they do not fit",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
-    for name in ("section", "equation", "as printed", "program", "note"):
-        table.add_column(name, justify="right" if name in ("as printed", "program") else "left")
+    for name in ("section", "equation", "as printed", "mended", "program", "note"):
+        table.add_column(name, justify="right" if name in ("as printed", "mended", "program") else "left")
     for row in rows:
-        printed = "shapes do not fit" if row.printed_error is None else f"{row.printed_error:.1e}"
-        table.add_row(row.section, row.equation, printed, f"{row.program_error:.1e}", row.note)
+        printed = "shapes" if row.printed_error is None else f"{row.printed_error:.1e}"
+        mended = "" if row.mended_error is None else f"{row.mended_error:.1e}"
+        table.add_row(row.section, row.equation, printed, mended, f"{row.program_error:.1e}", row.note)
     return table

@@ -116,7 +116,9 @@ def _verified_metadata(raw: bytes, arrays: Mapping[str, Array]) -> dict[str, obj
     metadata: dict[str, object] = document["metadata"]
     # Comparing bytes checks the SHA-256 and refuses repeated keys and any other second spelling.
     if raw != _document(arrays, metadata):
-        raise Rejected("its content does not match its SHA-256: it is damaged, or was edited by other means than Model.save")
+        raise Rejected(
+            "its content does not match its SHA-256: it is damaged, or was edited by other means than Model.save"
+        )
     return metadata
 
 
