@@ -254,4 +254,4 @@ def test_writers_that_die_leave_what_they_acknowledged(tmp_path: Path) -> None:
     operations, saved = map(int, child.output(child.start("crash.py", tmp_path, SEED, kills), 600).split())
     print(f"seed {SEED}: {operations} operations, {kills} kills, {saved} saves acknowledged")
     assert operations > 20
-    assert saved >= 100
+    assert saved >= kills // 2  # every second writer lives until its first save
