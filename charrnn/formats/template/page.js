@@ -360,7 +360,7 @@ function showStrips(i) {
     for (const k of steps) for (const x of entries[k].after[l][key]) scale = Math.max(scale, Math.abs(x));
     const full = scale > 1 ? `, in full colour at ±${scale.toFixed(1)}` : "";
     caption.textContent = `Layer ${l + 1}, ${key}: ${some}${all} units${full}`;
-    canvas.setAttribute("aria-label", `${units} units over ${steps.length} steps`);
+    canvas.setAttribute("aria-label", `Layer ${l + 1}, ${key}: ${units} units over ${steps.length} steps`);
     const context = canvas.getContext("2d");
     const image = context.createImageData(N, units);
     steps.forEach((k, t) => {
