@@ -440,7 +440,7 @@ def test_the_layers_move_with_the_chosen_character(pages: dict[str, Path], tab: 
         "return [...c.getContext('2d').getImageData(5, 0, 1, 24).data]; })()"
     )
     states = tab.run("[...entries[5].after[0].H]")
-    # Blue below nought, orange above it: red against blue.
+    # Blue below zero, orange above it: red against blue.
     assert [column[4 * j] > column[4 * j + 2] for j in range(24) if abs(states[j]) > 0.1] == [
         x > 0 for x in states if abs(x) > 0.1
     ]
