@@ -430,7 +430,7 @@ def test_the_keyboard_reaches_and_works_everything(pages: dict[str, Path], tab: 
 def test_the_layers_move_with_the_chosen_character(pages: dict[str, Path], tab: browser.Tab) -> None:
     tab.open(pages["lstm"])
     enter(tab, "prompt", "1: the cat sat")
-    assert tab.run("[...document.querySelectorAll('figcaption')].map((x) => x.textContent)") == [
+    assert tab.run("[...document.querySelectorAll('figcaption')].map((x) => x.textContent.replace(/, in .*/, ''))") == [
         *("Layer 1, H: 24 units", "Layer 1, C: 24 units", "Layer 2, H: 16 units", "Layer 2, C: 16 units")
     ]
     tab.run("choosing(6)")
@@ -440,7 +440,7 @@ def test_the_layers_move_with_the_chosen_character(pages: dict[str, Path], tab: 
         "return [...c.getContext('2d').getImageData(5, 0, 1, 24).data]; })()"
     )
     states = tab.run("[...entries[5].after[0].H]")
-    # Blue below nought, orange above it: red against blue.
+    # Blue below zero, orange above it: red against blue.
     assert [column[4 * j] > column[4 * j + 2] for j in range(24) if abs(states[j]) > 0.1] == [
         x > 0 for x in states if abs(x) > 0.1
     ]

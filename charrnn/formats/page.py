@@ -66,7 +66,6 @@ def content(model: Model, origin: Origin) -> bytes:
     network = filled(template("network.js"), cell=filled(template(f"{a.cell}.js"), phi=computed))
     script, style = template("page.js"), template("page.css")
     scripts = " ".join(_source(text) for text in (network, script))
-    bounded = a.cell != "rnn" or a.activation == "tanh"
     page = filled(
         template("page.html"),
         policy=f"default-src 'none'; script-src {scripts}; style-src {_source(style)}; base-uri 'none'; "
@@ -75,7 +74,6 @@ def content(model: Model, origin: Origin) -> bytes:
         title=_text(origin.name),
         parameters=f"{weights.size:,}",
         style=style,
-        scale="from −1 (blue) over 0 to 1 (orange)." if bounded else "blue below 0 and orange above it.",
         equations=filled(
             template("equations.html"),
             cell=filled(template(f"{a.cell}.html"), phi=printed),

@@ -117,7 +117,8 @@ function start() {
   random = seeded(Number($("seed").value) || 0);
   const typed = encoded($("prompt").value);
   let same = 0;
-  while (same < typed.length && entries[same] && entries[same].given && entries[same].symbol === typed[same].symbol) same++;
+  const stays = ({ symbol }, i) => entries[i] && entries[i].given && entries[i].symbol === symbol;
+  while (same < typed.length && stays(typed[same], same)) same++;
   for (const span of spans.splice(same)) {
     const line = span.parentElement;
     span.remove();
@@ -294,7 +295,8 @@ function spoken(i) {
   if (!before) return `${name}, the first`;
   const A = softmax(logits(network, before));
   const others = ranking(A, 4, null).best.filter((other) => other !== id).slice(0, 3);
-  return `${name}, ${percent(A[id])}; also ${others.map((o) => `${visible(model.symbols[o])} ${percent(A[o])}`).join(", ")}`;
+  const said = others.map((other) => `${visible(model.symbols[other])} ${percent(A[other])}`);
+  return `${name}, ${percent(A[id])}; also ${said.join(", ")}`;
 }
 
 /* The layers: a strip each, a column a step, a row a unit. */
@@ -315,9 +317,10 @@ network.layers.forEach((W, l) => {
     $("strips").append(figure);
     strips.push({ l, key, canvas, here, caption, units: W.units });
     canvas.addEventListener("click", (event) => {
-      const box = canvas.getBoundingClientRect();
-      const column = Math.floor(((event.clientX - box.left) / box.width) * columns());
-      if (steps[column] !== undefined) choosePlace(steps[column] + 1);
+      const { left, width } = canvas.getBoundingClientRect();
+      const step = steps[Math.floor(((event.clientX - left) / width) * columns())];
+      // A choice of the state after a character is a choice of the character that it predicts.
+      if (step !== undefined) choosing(Math.min(step + 1, entries.length - 1));
     });
   }
 });
@@ -325,11 +328,6 @@ $("all-units").hidden = strips.every(({ units }) => units <= FEW);
 const letters = make("div", "letters");
 letters.setAttribute("aria-hidden", "true");
 $("strips").append(letters);
-
-// A choice of the state after a character is a choice of the character that it predicts.
-function choosePlace(i) {
-  choosing(Math.min(i, entries.length - 1));
-}
 
 const columns = () => Math.max(16, Math.min(64, Math.floor($("strips").clientWidth / 16)));
 
@@ -356,11 +354,13 @@ function showStrips(i) {
   for (const { l, key, canvas, here, caption, units: all } of strips) {
     const units = $("all").checked ? all : Math.min(all, FEW);
     const some = units < all ? `the first ${units} of ` : "";
-    caption.textContent = `Layer ${l + 1}, ${key}: ${some}${all} units`;
     canvas.style.height = `${units * Math.max(1, Math.round(160 / units))}px`;
     if (canvas.width !== N || canvas.height !== units) [canvas.width, canvas.height] = [N, units];
     let scale = 1;
     for (const k of steps) for (const x of entries[k].after[l][key]) scale = Math.max(scale, Math.abs(x));
+    const full = scale > 1 ? `, in full colour at ±${scale.toFixed(1)}` : "";
+    caption.textContent = `Layer ${l + 1}, ${key}: ${some}${all} units${full}`;
+    canvas.setAttribute("aria-label", `Layer ${l + 1}, ${key}: ${units} units over ${steps.length} steps`);
     const context = canvas.getContext("2d");
     const image = context.createImageData(N, units);
     steps.forEach((k, t) => {
@@ -377,10 +377,6 @@ function showStrips(i) {
     here.hidden = column < 0;
     here.style.left = `${(100 * column) / N}%`;
     here.style.width = `${100 / N}%`;
-    canvas.setAttribute(
-      "aria-label",
-      `${units} units over ${steps.length} steps, from ${(-scale).toFixed(1)} to ${scale.toFixed(1)}`,
-    );
   }
   while (letters.childElementCount < N) letters.append(make("span"));
   while (letters.childElementCount > N) letters.lastChild.remove();
@@ -407,8 +403,9 @@ function showTable(i) {
     $("after").textContent = entry ? "Nothing stands before the first character." : "";
     return;
   }
-  const read = entries.slice(0, follows ? i + 1 : i).filter((x) => x.id !== null).slice(-24);
-  $("after").append("after ", make("span", "symbol", read.length ? `…${read.map((x) => x.symbol === " " ? " " : visible(x.symbol)).join("")}` : "a line’s beginning"));
+  const before = entries.slice(0, follows ? i + 1 : i).filter((x) => x.id !== null).slice(-24);
+  const context = before.map(({ symbol }) => (symbol === " " ? symbol : visible(symbol))).join("");
+  $("after").append("after ", make("span", "symbol", before.length ? `…${context}` : "a line’s beginning"));
   const b = network.b_a;
   const Z = logits(network, state);
   const A = softmax(Z);
@@ -416,8 +413,9 @@ function showTable(i) {
   const drawn = temperature() === 0 ? A.map((_, id) => (id === best[0] ? 1 : 0)) : softmax(Z, temperature());
   for (const id of best) {
     const row = make("tr", !follows && id === entry.id ? "this" : "");
-    const cells = [["symbol", visible(model.symbols[id])], ["number more", signed(Z[id] - b[id])], ["number more", signed(b[id])], ["number", signed(Z[id])]];
-    for (const [classes, text] of cells) row.append(make("td", classes, text));
+    row.append(make("td", "symbol", visible(model.symbols[id])));
+    for (const x of [Z[id] - b[id], b[id]]) row.append(make("td", "number more", signed(x)));
+    row.append(make("td", "number", signed(Z[id])));
     const track = make("td", "track-cell");
     track.append(bar(A[id]));
     row.append(track, make("td", "number", percent(A[id])), make("td", "number", percent(drawn[id])));
@@ -427,8 +425,8 @@ function showTable(i) {
   if (!others) return;
   const rest = (P) => percent(Math.max(0, 1 - best.reduce((sum, id) => sum + P[id], 0)));
   const row = make("tr", "rest");
-  const name = make("td", "", `${others} more`);
-  row.append(name, make("td", "more"), make("td", "more"), make("td"), make("td"), make("td", "number", rest(A)), make("td", "number", rest(drawn)));
+  row.append(make("td", "", `${others} more`), make("td", "more"), make("td", "more"), make("td"), make("td"));
+  for (const P of [A, drawn]) row.append(make("td", "number", rest(P)));
   body.append(row);
 }
 
