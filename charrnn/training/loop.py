@@ -13,7 +13,7 @@ from charrnn import engine as engines
 from charrnn.engine.batch import Batch, Dropout, StepResult
 from charrnn.errors import DivergedError
 from charrnn.network.buffers import Array
-from charrnn.network.parameters import Architecture, initial
+from charrnn.network.parameters import Architecture, Parameters, initial
 from charrnn.network.stack import State
 from charrnn.network.truncation import truncation
 from charrnn.registry import OPTIMIZERS
@@ -59,6 +59,8 @@ class Trainer:
         )
         size, dtype = self.parameters.vector.size, self.parameters.vector.dtype
         self.updater = Updater(OPTIMIZERS[config.optimizer](), size, dtype)
+        self.average = Parameters(self.architecture, config.dtype) if config.average else None
+        self._difference = np.empty(size if config.average else 0, dtype)
         self.state: State | None = None  # None where the text begins
         self.step = 0
         self.epoch = 0
@@ -68,6 +70,11 @@ class Trainer:
         self._matrices = np.concatenate(
             [np.full(view.size, view.ndim > 1) for view in (self.parameters[name] for name in self.parameters)]
         )
+
+    @property
+    def network(self) -> Parameters:
+        """What is evaluated and kept as best: the weights, or their average (Polyak & Juditsky 1992)."""
+        return self.parameters if self.average is None else self.average
 
     @property
     def epochs(self) -> float:
@@ -126,6 +133,10 @@ class Trainer:
                 where=self._matrices,
             )
         self.updater.update(self.parameters.vector, self.gradient.vector, rate, self.step + 1)
+        if self.average is not None:
+            np.subtract(self.parameters.vector, self.average.vector, out=self._difference)
+            self._difference *= max(1 - config.average, 1 / (self.step + 1))  # at first the mean of all so far
+            self.average.vector += self._difference
         characters = streams.batch_size * (position - self.position)
         self.state, self.position = result.state, position
         if self.position >= streams.length:
@@ -155,7 +166,8 @@ class Trainer:
 
     def memory_bytes(self) -> int:
         """Bytes held now for weights, gradients, optimiser and all buffers."""
-        return self.engine.memory_bytes() + self.updater.nbytes + self._matrices.nbytes
+        average = 2 * self._difference.nbytes  # and the average itself
+        return self.engine.memory_bytes() + self.updater.nbytes + self._matrices.nbytes + average
 
     def gradient_norms(self) -> list[float]:
         """Norm of the last gradient (after clipping) by layer from below, the output layer last."""
@@ -167,6 +179,7 @@ class Trainer:
         """The arrays and the numbers beside the weights that `restore` needs to go on exactly."""
         arrays = {f"optimizer_{name}": slot for name, slot in self.updater.slots.items()}
         arrays |= {f"H{i}": H for i, H in enumerate(self.state or (), start=1)}
+        arrays |= {"average": self.average.vector} if self.average is not None else {}
         numbers = ("step", "epoch", "position", "seconds", "plateaus")
         return arrays, {name: getattr(self, name) for name in numbers}
 
@@ -181,6 +194,8 @@ class Trainer:
         # Where no step of the text has been left behind, there is no state: the text begins.
         if position > self.truncation.context(position):
             expected |= {f"H{i}": cell.state_shape(n, h) for i, h in enumerate(hidden, start=1)}
+        if self.average is not None:
+            expected["average"] = self.average.vector.shape
         if set(arrays) != set(expected):
             raise ValueError(f"{', '.join(sorted(set(arrays) ^ set(expected)))} missing or unknown")
         for name, shape in expected.items():
@@ -189,6 +204,8 @@ class Trainer:
         self.parameters.vector[...] = weights
         for name, slot in self.updater.slots.items():
             slot[...] = arrays[f"optimizer_{name}"]
+        if self.average is not None:
+            self.average.vector[...] = arrays["average"]
         self.state = [arrays[f"H{i}"] for i in range(1, len(hidden) + 1)] if "H1" in expected else None
         self.step, self.epoch, self.position = step, epoch, position
         self.plateaus, self.seconds = plateaus, seconds

@@ -88,7 +88,11 @@ class Session:
 
     @property
     def model(self) -> Model:
-        """The network as it is now."""
+        """The network as it is now, or the average of its weights where there is one."""
+        return Model(self.trainer.network, self.symbols, self.trainer.config.plain())
+
+    @property
+    def _going_on(self) -> Model:
         return Model(self.trainer.parameters, self.symbols, self.trainer.config.plain())
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -160,7 +164,7 @@ class Session:
         if self.validation is None:
             return None
         streams = min(128, max(1, len(self.validation) // 512))
-        score = evaluate(self.trainer.parameters, self.validation, streams=streams, workers=self.trainer.engine.workers)
+        score = evaluate(self.trainer.network, self.validation, streams=streams, workers=self.trainer.engine.workers)
         if not math.isfinite(score.nats_per_char):
             raise DivergedError(
                 f"step {step.number}: the validation loss is {score.nats_per_char}; try a smaller learning_rate"
@@ -275,7 +279,8 @@ class Session:
             "interval": vars(self._interval),
             "row": vars(self._row),
         }
-        checkpoint = self.model.checkpoint()
+        network = self.model if name == BEST else self._going_on
+        checkpoint = network.checkpoint()
         checkpoint.progress = progress
         checkpoint.extra = arrays if name == LAST else {}
         checkpoints.save(self.run.directory / name, checkpoint)

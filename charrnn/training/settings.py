@@ -113,6 +113,12 @@ class OptimisationSettings(Checked):
         "norm", "Clip the whole norm, or each value.", "NAME", OPTIMISATION
     )
     weight_decay: NotNegative = _setting(0.0, "Decoupled decay of the weight matrices.", "NUMBER", OPTIMISATION)
+    average: Fraction = _setting(
+        0.0,
+        "Decay of the running average of the weights, which is evaluated and kept as best; 0 for none.",
+        "NUMBER",
+        OPTIMISATION,
+    )
 
     epochs: Positive | None = _setting(None, "Passes through the text.", "NUMBER", LENGTH)
     max_steps: Count | None = _setting(
