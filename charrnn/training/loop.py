@@ -71,10 +71,17 @@ class Trainer:
             )
             size, dtype = self.parameters.vector.size, self.parameters.vector.dtype
             self.updater = Updater(OPTIMIZERS[config.optimizer](), size, dtype)
+            self.average = Parameters(self.architecture, config.dtype) if config.average else None
+            self._difference = np.empty(size if config.average else 0, dtype)
             self._matrices = np.concatenate(
                 [np.full(view.size, view.ndim > 1) for view in (self.parameters[name] for name in self.parameters)]
             )
             undo.pop_all()
+
+    @property
+    def network(self) -> Parameters:
+        """What is evaluated and kept as best: the weights, or their average (Polyak & Juditsky 1992)."""
+        return self.parameters if self.average is None else self.average
 
     @property
     def epochs(self) -> float:
@@ -132,6 +139,10 @@ class Trainer:
         if not math.isfinite(size):
             where = self._not_finite(self.parameters)
             raise self._diverged(f"the update, of a gradient of norm {norm:g}, makes weights too large{where}")
+        if self.average is not None:
+            np.subtract(self.parameters.vector, self.average.vector, out=self._difference)
+            self._difference *= max(1 - config.average, 1 / (self.step + 1))  # at first the mean of all so far
+            self.average.vector += self._difference
         characters = streams.batch_size * (position - self.position)
         self.state, self.position = result.state, position
         if self.position >= streams.length:
@@ -193,7 +204,8 @@ class Trainer:
 
     def memory_bytes(self) -> int:
         """Bytes held now for weights, gradients, optimiser and all buffers."""
-        return self.engine.memory_bytes() + self.updater.nbytes + self._matrices.nbytes
+        average = 2 * self._difference.nbytes  # and the average itself
+        return self.engine.memory_bytes() + self.updater.nbytes + self._matrices.nbytes + average
 
     def gradient_norms(self) -> list[float]:
         """Norm of the last gradient (after clipping) by layer from below, the output layer last."""
@@ -205,6 +217,7 @@ class Trainer:
         """The arrays and the numbers beside the weights that `restore` needs to go on exactly."""
         arrays = {f"optimizer_{name}": slot for name, slot in self.updater.slots.items()}
         arrays |= {f"H{i}": H for i, H in enumerate(self.state or (), start=1)}
+        arrays |= {"average": self.average.vector} if self.average is not None else {}
         numbers = ("step", "epoch", "position", "seconds", "plateaus", "rollbacks")
         return arrays, {name: getattr(self, name) for name in numbers}
 
@@ -221,6 +234,8 @@ class Trainer:
         # Where no step of the text has been left behind, there is no state: the text begins.
         if position > self.truncation.context(position):
             expected |= {f"H{i}": cell.state_shape(n, h) for i, h in enumerate(hidden, start=1)}
+        if self.average is not None:
+            expected["average"] = self.average.vector.shape
         if set(arrays) != set(expected):
             raise ValueError(f"{', '.join(sorted(set(arrays) ^ set(expected)))} missing or unknown")
         for name, shape in expected.items():
@@ -229,6 +244,8 @@ class Trainer:
         self.parameters.vector[...] = weights
         for name, slot in self.updater.slots.items():
             slot[...] = arrays[f"optimizer_{name}"]
+        if self.average is not None:
+            self.average.vector[...] = arrays["average"]
         self.state = [arrays[f"H{i}"] for i in range(1, len(hidden) + 1)] if "H1" in expected else None
         self.step, self.epoch, self.position = step, epoch, position
         self.plateaus, self.seconds, self.rollbacks, self._ahead = plateaus, seconds, rollbacks, None

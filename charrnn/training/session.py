@@ -109,7 +109,12 @@ class Session:
 
     @property
     def model(self) -> Model:
-        """The network as it is now."""
+        """The network as it is now, or the average of its weights where there is one."""
+        return Model(self.trainer.network, self.symbols, self.trainer.config.plain())
+
+    @property
+    def _going_on(self) -> Model:
+        """The network that training goes on with."""
         return Model(self.trainer.parameters, self.symbols, self.trainer.config.plain())
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -256,7 +261,7 @@ class Session:
         streams = min(128, max(1, len(self.validation) // 512))
         trainer = self.trainer
         score = evaluate(
-            trainer.parameters,
+            trainer.network,
             self.validation,
             streams=streams,
             workers=trainer.engine.workers,
@@ -370,7 +375,7 @@ class Session:
     def checkpoint(self, name: str) -> Checkpoint:
         """What the checkpoint `name` holds now: the last one has all that going on exactly needs."""
         arrays, numbers = self.trainer.snapshot()
-        checkpoint = self.model.checkpoint()
+        checkpoint = (self.model if name == BEST else self._going_on).checkpoint()
         checkpoint.progress = {
             "trainer": numbers,
             "best": self.best if math.isfinite(self.best) else None,

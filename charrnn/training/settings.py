@@ -134,6 +134,12 @@ class OptimisationSettings(Checked):
         "norm", "Clip the whole norm, or each value.", "NAME", OPTIMISATION
     )
     weight_decay: NotNegative = _setting(0.0, "Decoupled decay of the weight matrices.", "NUMBER", OPTIMISATION)
+    average: Fraction = _setting(
+        0.0,
+        "Decay of the running average of the weights, which is evaluated and kept as best; 0 for none.",
+        "NUMBER",
+        OPTIMISATION,
+    )
     on_divergence: Annotated[Text, one_of(ON_DIVERGENCE)] = _setting(
         "stop",
         f"If a run diverges: {_either(ON_DIVERGENCE)} to the last checkpoint with half the rate, at most three times.",
