@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from charrnn.network.parameters import Architecture, Parameters, from_arrays, wi
 from charrnn.network.stack import Stack, State
 from charrnn.network.truncation import Truncation, truncation
 from charrnn.storage import checkpoint as checkpoints
-from charrnn.text.tokenizer import Tokenizer, check_unknown
+from charrnn.text.characters import normalized
+from charrnn.text.tokenizer import Tokenizer, check_unknown, named
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +37,28 @@ class Gradient:
 class Model:
     """A network with its vocabulary, and the settings that it was trained with (plain values; empty if unknown).
 
+    A symbol is a code point, a grapheme or a byte, as `unit` says; texts are brought into the normal form `normalize`
+    (none, nfc or nfkc) before they are cut into symbols. What is said of characters below holds for symbols.
+
     A state, which several methods take and give, is a list with an array for each layer: H (n, h),
     or H and C (2, n, h) of an lstm.
     """
 
     parameters: Parameters
-    symbols: str
+    symbols: Sequence[str]
     settings: dict[str, object] = field(default_factory=dict)
+    unit: str = "codepoint"
+    normalize: str = "none"
 
     @property
     def architecture(self) -> Architecture:
         """Sizes, cell and φ of the network."""
         return self.parameters.architecture
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The vocabulary."""
+        return Tokenizer(self.symbols, self.unit, self.normalize)
 
     def __repr__(self) -> str:
         a = self.architecture
@@ -55,10 +66,12 @@ class Model:
         return f"<Model: {a.cell} {widths}, {a.symbols} symbols, {self.parameters.vector.size:,} parameters>"
 
     def encode(self, text: str, unknown: str = "error", source: str = "text") -> Array:
-        """The ids (len(text),) of a text; a character outside the vocabulary is an `error` (CorpusError, which lists
-        it), or one to `skip` or `replace`."""
+        """The ids (N,) of the N symbols of a text.
+
+        A symbol outside the vocabulary is an `error` (CorpusError, which lists it), or one to `skip` or `replace`.
+        """
         check_unknown(unknown)
-        return Tokenizer(self.symbols).encode(text, unknown=unknown, source=source)
+        return self.tokenizer.encode(text, unknown=unknown, source=source)
 
     def stream(
         self, prompt: str = "", *, length: int | None = None, stop: str | Iterable[str] | None = None, **options: Any
@@ -71,7 +84,7 @@ class Model:
         text. `state` is what was read before the prompt; `unknown` as of `encode`.
         """
         stops = self._stops(stop)
-        return Characters(self._sampler(prompt, **options), self.symbols, length, stops)
+        return Characters(self._sampler(prompt, **options), self.tokenizer, length, stops)
 
     def sample(self, length: int = 500, prompt: str = "", **options: Any) -> str:
         """`length` characters that go on from `prompt`, which is not part of them; or fewer, up to and with `stop`.
@@ -96,7 +109,7 @@ class Model:
         stops = self._stops(stop)
         drawn = self._sampler(prompt, n=count, **options)
         columns = np.array(list(islice(drawn, length)), dtype=np.intp).reshape(length, count)
-        return ["".join(_ended((self.symbols[i] for i in column), length, stops)) for column in columns.T]
+        return ["".join(_text(column.tolist(), self.tokenizer, length, stops)) for column in columns.T]
 
     def _stops(self, stop: str | Iterable[str] | None) -> tuple[str, ...]:
         """The texts to stop at; ConfigError for one that is never written."""
@@ -104,13 +117,13 @@ class Model:
         for text in stops:
             if not text:
                 raise ConfigError("stop: an empty text is found at once; give at least one character")
-            unknown = next((c for c in text if c not in self.symbols), None)
+            unknown = next((c for c in self.tokenizer.cut(text) if c not in self.symbols), None)
             if unknown is not None:
                 raise ConfigError(
-                    f"stop {text!r}: the model does not know {unknown!r} (U+{ord(unknown):04X}) and never writes it; "
+                    f"stop {text!r}: the model does not know {named(unknown)} and never writes it; "
                     "give a text of characters that it knows"
                 )
-        return stops
+        return tuple(normalized(text, self.normalize) for text in stops)
 
     def _sampler(
         self,
@@ -126,7 +139,7 @@ class Model:
         unknown: str = "error",
     ) -> Sampler:
         if not prompt and state is None:
-            prompt = "\n" if "\n" in self.symbols else self.symbols[0]
+            prompt = next((end for end in ("\n", "\r\n") if end in self.symbols), self.symbols[0])
         if seed is not None:
             _at_least(0, seed=seed)
         state = self._own(state)
@@ -163,7 +176,13 @@ class Model:
             raise ValueError(f"ids must be integers (N,), are {ids.dtype} {ids.shape}")
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self.symbols):
             raise ValueError(f"ids must be from 0 to {len(self.symbols) - 1}, are {ids.min()} to {ids.max()}")
-        return evaluate(self.parameters, ids, **options)
+        return self.told_per_code_point(evaluate(self.parameters, ids, **options), ids)
+
+    def told_per_code_point(self, score: Score, ids: Array) -> Score:
+        """The score of the last symbols of the ids (N,), with the number of their code points, unless they are such."""
+        if self.unit == "codepoint":
+            return score
+        return replace(score, code_points=self.tokenizer.code_points_in(ids[len(ids) - score.characters :]))
 
     def gradient(
         self,
@@ -207,16 +226,15 @@ class Model:
         if state is not None and [np.shape(S) for S in state] != expected:
             raise ValueError(f"a state must have arrays {expected}, has {[np.shape(S) for S in state]}")
 
-    def grown(self, symbols: str, init: str = "orthogonal", seed: int = 1) -> Model:
+    def grown(self, symbols: Sequence[str], init: str = "orthogonal", seed: int = 1) -> Model:
         """The same model with more symbols: `symbols`, sorted, which hold all of its own.
 
         The new ones have weights as at the start of a training, drawn by the way `init` with `seed`. What the model
         says of the others, relative to each other, stays as it was. ConfigError if a symbol of its own is missing.
         """
-        missing = [symbol for symbol in self.symbols if symbol not in symbols]
-        if missing or list(symbols) != sorted(set(symbols)):
+        if list(symbols) != sorted({*symbols, *self.symbols}):
             raise ConfigError("symbols: must be sorted, each once, and hold all that the model has")
-        places = np.searchsorted(list(symbols), list(self.symbols))
+        places = Tokenizer(symbols, self.unit).find(self.symbols)
         return replace(self, parameters=widened(self.parameters, len(symbols), places, init, seed), symbols=symbols)
 
     def astype(self, dtype: npt.DTypeLike) -> Model:
@@ -233,16 +251,19 @@ class Model:
     def checkpoint(self) -> checkpoints.Checkpoint:
         """The model as plain data."""
         a, weights = self.architecture, {name: self.parameters[name] for name in self.parameters}
-        return checkpoints.Checkpoint(a.cell, a.hidden, a.activation, self.symbols, weights, self.settings)
+        return checkpoints.Checkpoint(
+            *(a.cell, a.hidden, a.activation, self.symbols, weights, self.settings),
+            unit=self.unit,
+            normalize=self.normalize,
+        )
 
 
 class Characters(Iterator[str]):
     """Characters of one sample, as they are drawn."""
 
-    def __init__(self, sampler: Sampler, symbols: str, length: int | None, stops: tuple[str, ...]) -> None:
+    def __init__(self, sampler: Sampler, tokenizer: Tokenizer, length: int | None, stops: tuple[str, ...]) -> None:
         self._sampler = sampler
-        drawn = (symbols[int(ids[0])] for ids in sampler)
-        self._drawn = drawn if length is None and not stops else _ended(drawn, length, stops)
+        self._drawn = _text((int(ids[0]) for ids in sampler), tokenizer, length, stops)
 
     def __iter__(self) -> Iterator[str]:
         return self._drawn
@@ -256,12 +277,12 @@ class Characters(Iterator[str]):
         return self._sampler.state
 
 
-def _ended(characters: Iterator[str], length: int | None, stops: tuple[str, ...]) -> Iterator[str]:
-    """The first `length` characters, or those up to and with the first of the texts `stops`."""
-    most = sys.maxsize if length is None else length
-    for stop in stops[1:]:
-        characters = until(characters, most, stop)
-    return until(characters, most, stops[0] if stops else None)
+def _text(ids: Iterable[int], tokenizer: Tokenizer, length: int | None, stops: tuple[str, ...]) -> Iterator[str]:
+    """The text of the first `length` ids, or of those up to and with the first of the texts `stops`."""
+    characters: Iterable[str] = filter(None, tokenizer.decoded(islice(ids, length)))
+    for stop in stops:
+        characters = until(characters, stop)
+    return iter(characters)
 
 
 def _at_least(least: int, **values: int) -> None:
@@ -286,4 +307,4 @@ def of_checkpoint(checkpoint: checkpoints.Checkpoint, path: Path) -> Model:
         parameters = from_arrays(architecture, checkpoint.weights)
     except (ValueError, KeyError, CharrnnError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of charrnn ({error}); use another file") from error
-    return Model(parameters, checkpoint.symbols, checkpoint.settings)
+    return Model(parameters, checkpoint.symbols, checkpoint.settings, checkpoint.unit, checkpoint.normalize)

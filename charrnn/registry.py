@@ -86,3 +86,9 @@ OPTIMIZERS = Registry(
 SCHEDULES = Registry(
     "schedule", _in("training.schedules", constant="constant", step="step", cosine="cosine", plateau="plateau")
 )
+
+# What a symbol is, and the normal form of Unicode that a text is brought into before it is cut into symbols.
+UNITS = ("codepoint", "grapheme", "byte")
+NORMALIZATIONS = ("none", "nfc", "nfkc")
+LONGEST_SYMBOL = 32  # code points; the longest that a language or an emoji needs has a dozen
+BYTES = "".join(map(chr, range(256)))  # the symbols of the unit byte

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from charrnn.report.novelty import summary
+from charrnn.report.scores import NOUNS, short
 from charrnn.report.yardsticks import lines
 from charrnn.training.loop import Step
 from charrnn.training.preflight import describe_bytes, preflight
@@ -59,7 +60,9 @@ class Display:
         widths = ", ".join(map(str, architecture.hidden))
         per_epoch = f"{streams.steps_per_epoch:,} step{'s' if streams.steps_per_epoch != 1 else ''} an epoch"
         files = f", from {corpus.files:,} files" if corpus.files > 1 else ""
-        _say(f"text      {corpus.characters:,} characters, {len(corpus.symbols):,} different{files}")
+        _say(
+            f"text      {corpus.characters:,} {NOUNS[corpus.tokenizer.unit]}s, {len(corpus.symbols):,} different{files}"
+        )
         _say(
             f"network   {layers} of {widths} units, "
             f"{trainer.parameters.vector.size:,} parameters, {describe_bytes(need.memory_bytes)} of memory"
@@ -144,10 +147,7 @@ class Display:
                 bar.close()
         for name, score in (("validation", result.validation), ("test", result.test)):
             if score:
-                _say(
-                    f"{name:<11}{score.nats_per_char:.4f} nats, {score.bits_per_char:.4f} bits per character, "
-                    f"perplexity {score.perplexity:.3f}"
-                )
+                _say(f"{name:<11}{short(score, self.config.unit)}")
         if result.validation and result.yardsticks:
             _say("beside it, bits per character of the validation text:")
             for line in lines(result.validation.nats_per_char, result.model.parameters.vector.size, result.yardsticks):

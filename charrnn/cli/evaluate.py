@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,15 +107,15 @@ def evaluate(
         model = model.astype(dtype)
     missing = None
     if file is not None:
-        corpus, missing = encode_counted([file], reading_of(run, encoding), model.symbols, unknown)
+        corpus, missing = encode_counted([file], reading_of(run, encoding), model.tokenizer, unknown)
     elif run is not None:
-        corpus = own_text(run, model.symbols)
+        corpus = own_text(run, model.tokenizer)
     else:
         raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn eval text.txt")
     whisper(corpus.notes)
 
     parts, scores, whole = None, {}, None
-    with nullcontext() if per_char is None else writing(per_char, model.symbols) as write:
+    with nullcontext() if per_char is None else writing(per_char, model.tokenizer.names) as write:
         if run is not None and run.manifest().sha256 == corpus.sha256:
             print(f"this is the text of {shown(path)}: its parts are scored apart", file=sys.stderr)
             parts = parts_of(corpus, run.config({}), run.manifest().unknown)
@@ -142,7 +143,7 @@ def evaluate(
         return
     if show:
         _show_text(model, ids if file is None else corpus.ids, show_length, color)
-    for line in (*parts_lines(scores), *([] if whole is None else lines(whole))):
+    for line in (*parts_lines(scores, model.unit), *([] if whole is None else lines(whole, model.unit))):
         sys.stdout.write(f"{line}\n")
     if missing and missing.count:
         sys.stdout.write(f"{unknown_line(missing, unknown)}\n")
@@ -168,7 +169,7 @@ def _score(model: Model, ids: Any, name: str, offset: int, streams: int, workers
         for part in surprises(model.parameters, ids, progress=bar.update):
             tally.add(part)
             write(name, offset, part)
-        return tally.score()
+        return model.told_per_code_point(tally.score(), ids)
 
 
 def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) -> Yardsticks | None:
@@ -181,27 +182,35 @@ def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) ->
         return None
     if parts is None:
         try:
-            parts = parts_of(own_text(run, model.symbols), run.config({}), run.manifest().unknown)
+            parts = parts_of(own_text(run, model.tokenizer), run.config({}), run.manifest().unknown)
         except CharrnnError as error:
             print(f"no yardsticks: {error}", file=sys.stderr)
             return None
     seconds = expected_seconds(len(parts.training), len(ids))
     if seconds > 5:
         print(f"measuring the yardsticks takes about {seconds:.0f} s (--no-yardsticks)", file=sys.stderr)
-    return yardsticks(parts.training, ids, model.symbols)
+    return yardsticks(parts.training, ids, model.tokenizer)
 
 
 def _show_text(model: Model, ids: Any, length: int, color: str) -> None:
     from charrnn.inference.surprise import bits
     from charrnn.report.surprise import shown as drawn
-    from charrnn.text.tokenizer import Tokenizer
 
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     beginning = ids[:length]
     if len(beginning) < len(ids):
         print(f"the first {length:,} of {len(ids):,} characters (--show-length)", file=sys.stderr)
-    text = Tokenizer(model.symbols).decode(beginning)
+    texts: list[str] = []
+    surprise: list[float] = []
+    waiting = 0.0
+    values = chain(bits(model.parameters, beginning), repeat(0.0))  # a text that ends inside a character has one more
+    for text, value in zip(model.tokenizer.decoded(beginning.tolist()), values, strict=False):
+        waiting += value  # of the bytes of a character
+        if text:
+            texts.append(text)
+            surprise.append(waiting)
+            waiting = 0.0
     painted = color == "always" or (color == "auto" and colour.wanted())
-    for line in drawn(text, bits(model.parameters, beginning), colour=painted):
+    for line in drawn(texts, surprise, colour=painted):
         sys.stdout.write(f"{line}\n")
     sys.stdout.write("\n")

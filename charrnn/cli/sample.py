@@ -86,7 +86,7 @@ def sample(
     Choice(temperature, top_k, top_p, greedy)  # before anything is read
     path = chosen(_checkpoint(run or [], ckpt))
     model = load(path)
-    corpus = None if novelty is None else _corpus(novelty, path, model.symbols)
+    corpus = None if novelty is None else _corpus(novelty, path, model.tokenizer)
     given = read_corpus([prompt_file]) if prompt_file is not None else prompt or ""
     if prompt_file == "-":
         given = given.removesuffix("\r\n" if given.endswith("\r\n") else "\n")
@@ -154,7 +154,7 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([nt\\])", lambda match: meant[match[1]], text)
 
 
-def _corpus(novelty: str, path: Path, symbols: str) -> Any:
+def _corpus(novelty: str, path: Path, tokenizer: Any) -> Any:
     """The code points of the text that samples are compared with."""
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import code_points
@@ -165,8 +165,8 @@ def _corpus(novelty: str, path: Path, symbols: str) -> Any:
         return code_points(read_corpus([novelty], reading_of(run)))
     if run is None:
         raise ConfigError(f"{path}: its own text is not known; name one, as in: --novelty text.txt")
-    parts = parts_of(own_text(run, symbols), run.config({}), run.manifest().unknown)
-    return code_points(symbols)[parts.training]
+    parts = parts_of(own_text(run, tokenizer), run.config({}), run.manifest().unknown)
+    return code_points(tokenizer.decode(parts.training))
 
 
 def _write_compared(texts: list[str], given: str, corpus: Any) -> None:

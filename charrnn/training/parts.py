@@ -11,6 +11,7 @@ from charrnn.storage import CHECKPOINTS
 from charrnn.text.corpus import EncodedCorpus, encode_corpus, open_ids
 from charrnn.text.files import can_be_read_again
 from charrnn.text.reading import UTF8, Reading
+from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.run import IDS, Run
 from charrnn.training.settings import Settings
 
@@ -50,7 +51,7 @@ def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") 
     def other(path: str | None, frac: float) -> tuple[Array | None, int]:
         if path is None:
             return None, int(total * frac)
-        ids = encode_corpus([path], settings.reading, None, corpus.symbols, unknown).ids
+        ids = encode_corpus([path], settings.reading, None, corpus.tokenizer, unknown).ids
         if len(ids) < 2:
             held = "one character" if len(ids) else "no character"
             raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
@@ -67,18 +68,18 @@ def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") 
     return Parts(corpus.ids[:stop], validation, test, *offsets)
 
 
-def own_text(run: Run, symbols: str) -> EncodedCorpus:
+def own_text(run: Run, tokenizer: Tokenizer) -> EncodedCorpus:
     """The text that a run was trained on, in its vocabulary; CorpusError if it is gone or another now."""
     manifest, kept = run.manifest(), run.directory / IDS
     if all(map(can_be_read_again, manifest.corpus)):
-        corpus = encode_corpus(manifest.corpus, run.config({}).reading, None, symbols, manifest.unknown)
+        corpus = encode_corpus(manifest.corpus, run.config({}).reading, None, tokenizer, manifest.unknown)
         if corpus.sha256 != manifest.sha256:
             raise CorpusError(
                 f"{run.directory}: its text is no longer the one it was trained on; restore it, or name a text to score"
             )
         return corpus
     if kept.exists():
-        return open_ids(kept, manifest.sha256, symbols, verify=True)
+        return open_ids(kept, manifest.sha256, tokenizer, verify=True)
     raise CorpusError(f"{run.directory}: its text came from a pipe, and is gone; name a text to score")
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from charrnn import blas
 from charrnn.errors import ConfigError, CorpusError, DivergedError, StorageError
-from charrnn.network.parameters import Parameters
+from charrnn.model import Model
 from charrnn.storage import LAST
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.durable import interrupts_held
 from charrnn.text.batches import Streams
 from charrnn.text.corpus import EncodedCorpus, checksum, encode_corpus, open_ids, vocabulary_of
 from charrnn.text.files import can_be_read_again
-from charrnn.text.tokenizer import GROW, Tokenizer, check_unknown, union
+from charrnn.text.tokenizer import GROW, Tokenizer, check_unknown
 from charrnn.training.cores import choose_workers
 from charrnn.training.loop import Step, Trainer
 from charrnn.training.parts import parts_of
@@ -71,14 +72,15 @@ def create(
         run.lock()
     start = load(init_from) if init_from else None
     if start:
-        config = _like(config, start.parameters)
-    symbols, grow = start.symbols if start else None, unknown == GROW
+        config = _like(config, start)
+    tokenizer, grow = start.tokenizer if start else None, unknown == GROW
     ids = run.directory / f".{IDS}.{os.getpid()}.tmp"  # a new directory is not locked yet
     try:
         if grow:
             others = [path for path in (config.val_file, config.test_file) if path]
-            symbols = union(symbols or "", *(vocabulary_of([path], config.reading) for path in others))
-        corpus = encode_corpus(sources, config.reading, ids, symbols, unknown, progress)
+            known = {*(start.symbols if start else ()), *chain(*(vocabulary_of([p], config.reading) for p in others))}
+            tokenizer = Tokenizer.of(known, config.unit, config.normalize)
+        corpus = encode_corpus(sources, config.reading, ids, tokenizer, unknown, progress)
         unknown = "error" if grow else unknown  # nothing is, any more
         prepared = _assemble(run, config, corpus, unknown, workers)
         if start and grow:
@@ -116,6 +118,7 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
         raise CorpusError(
             f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
         )
+    tokenizer = Tokenizer(checkpoint.symbols, checkpoint.unit, checkpoint.normalize)
     kept, sha256 = run.directory / IDS, manifest.sha256
     again = all(map(can_be_read_again, sources))
     if again and checksum(sources, config.reading, progress) != sha256:
@@ -124,13 +127,13 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
             f"or begin a new run from its weights (init_from {run.directory})"
         )
     if kept.exists():
-        corpus = open_ids(kept, sha256, checkpoint.symbols, verify=True)
+        corpus = open_ids(kept, sha256, tokenizer, verify=True)
     elif not again:
         raise CorpusError(
             f"{kept} is gone, and the text came from a pipe; begin a new run from its weights (init_from)"
         )
     else:
-        corpus = encode_corpus(sources, config.reading, kept, checkpoint.symbols, unknown, progress)
+        corpus = encode_corpus(sources, config.reading, kept, tokenizer, unknown, progress)
     prepared = _assemble(run, config, corpus, unknown, workers)
     prepared.session.resume(checkpoint)
     if texts:
@@ -158,9 +161,9 @@ def _with_absolute_paths(config: Settings) -> Settings:
     return config.replace(**{k: str(Path(path).resolve()) for k, path in paths.items() if path and path != "-"})
 
 
-def _growth(before: str, now: str) -> list[str]:
+def _growth(before: Sequence[str], now: Sequence[str]) -> list[str]:
     """What to say of the symbols that a vocabulary has gained."""
-    new = [symbol for symbol in now if symbol not in before]
+    new = sorted({*now} - {*before})
     if not new:
         return []
     listed = " ".join(map(repr, new[:8])) + (" …" if len(new) > 8 else "")
@@ -173,10 +176,16 @@ def _kept(config: Settings, prepared: Prepared) -> Settings:
     return config.replace(warmup_steps=prepared.session.trainer.config.warmup_steps)
 
 
-def _like(config: Settings, parameters: Parameters) -> Settings:
-    """`config` with the architecture of the checkpoint; ConfigError where a setting asks for another one."""
-    architecture = parameters.architecture
-    theirs = {"hidden": architecture.hidden, "activation": architecture.activation, "cell": architecture.cell}
+def _like(config: Settings, model: Model) -> Settings:
+    """`config` with architecture and unit of the model; ConfigError where a setting asks for another one."""
+    architecture = model.architecture
+    theirs = {
+        "hidden": architecture.hidden,
+        "activation": architecture.activation,
+        "cell": architecture.cell,
+        "unit": model.unit,
+        "normalize": model.normalize,
+    }
     for key, value in theirs.items():
         wish = getattr(config, key)
         if wish not in (value, FIELDS[key].default):
@@ -186,16 +195,14 @@ def _like(config: Settings, parameters: Parameters) -> Settings:
 
 def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int) -> Prepared:
     """Splits the text, cuts it into streams and makes the network."""
-    symbols = corpus.symbols
-    tokenizer = Tokenizer(symbols)
     parts = parts_of(corpus, config, unknown)
     validation, test = parts.validation, parts.test
     streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
-    trainer = Trainer(config, tokenizer.size, streams, workers)
+    trainer = Trainer(config, corpus.tokenizer.size, streams, workers)
     session = Session(
         trainer,
         run,
-        symbols,
+        corpus.tokenizer,
         validation=validation[:VALIDATION_CHARACTERS] if len(validation) > 1 else None,
         test=np.asarray(test) if len(test) > 1 else None,
     )

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from charrnn.errors import ConfigError
-from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
+from charrnn.registry import ACTIVATIONS, CELLS, INITS, NORMALIZATIONS, OPTIMIZERS, SCHEDULES, TRUNCATIONS, UNITS
 from charrnn.text.reading import ON_BAD_BYTE, Reading
 from charrnn.training.setting_types import (
     MOST,
@@ -84,6 +84,12 @@ class DataSettings(Checked):
     encoding: Text = _setting("utf-8", "Encoding of all texts.", "NAME", DATA)
     on_bad_byte: Annotated[Text, one_of(ON_BAD_BYTE)] = _setting(
         "error", f"Bytes that are no text in the encoding: {_either(ON_BAD_BYTE)}.", "NAME", DATA
+    )
+    unit: Annotated[Text, one_of(UNITS)] = _setting(
+        "codepoint", f"What a symbol is: {_either(UNITS)}; bytes are those of any file.", "NAME", DATA
+    )
+    normalize: Annotated[Text, one_of(NORMALIZATIONS)] = _setting(
+        "none", f"Normal form of all texts, prompts too: {_either(NORMALIZATIONS)}.", "NAME", DATA
     )
 
 
@@ -156,6 +162,10 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
     def _check_together(self) -> Self:
         if self.val_frac + self.test_frac >= 1:
             raise ConfigError("val_frac and test_frac: together they must be below 1, or no text is left to train on")
+        if self.unit == "byte" and self.normalize != "none":
+            raise ConfigError(
+                f"normalize {self.normalize}: bytes have no normal form; leave it out, or choose another unit"
+            )
         if self.recompute and self.truncation == "sliding":
             raise ConfigError("recompute: sliding truncation needs all states; leave recompute out")
         if self.truncation == "full" and self.tau is not None:
@@ -196,7 +206,7 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
     @property
     def reading(self) -> Reading:
         """How texts are read; ConfigError for an unknown encoding."""
-        return Reading(self.encoding, self.on_bad_byte, self.glob)
+        return Reading(self.encoding, self.on_bad_byte, self.glob, self.unit, self.normalize)
 
     def replace(self, **changes: object) -> Self:
         """A checked copy with other values."""
