@@ -175,7 +175,7 @@ def test_an_unknown_character_is_named_by_the_line_of_its_own_file(tmp_path: Pat
     (tmp_path / "a").write_text("aa\naa\naa\n")
     (tmp_path / "b").write_text("a\nax\n")
     with pytest.raises(CorpusError, match="b, line 2, column 2: the model does not know 'x'"):
-        encode_corpus([str(tmp_path)], symbols="\na")
+        encode_corpus([str(tmp_path)], tokenizer=Tokenizer("\na"))
 
 
 def test_unusual_texts_are_read_as_they_are(tmp_path: Path) -> None:

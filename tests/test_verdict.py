@@ -12,6 +12,7 @@ from charrnn.inference.ngram import NgramScore
 from charrnn.inference.verdict import learnt_by_heart, verdict
 from charrnn.inference.yardsticks import Yardsticks, yardsticks
 from charrnn.report.yardsticks import growth_lines, lines
+from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.settings import Settings
 
 
@@ -91,7 +92,7 @@ def test_yardsticks_of_a_text_are_in_order() -> None:
     text = "".join(words)
     symbols = "".join(sorted(set(text)))
     ids = np.array([symbols.index(c) for c in text])
-    found = yardsticks(ids[:1600], ids[1600:], symbols)
+    found = yardsticks(ids[:1600], ids[1600:], Tokenizer(symbols))
     assert found.uniform > found.unigram.nats_per_char > found.best_ngram.nats_per_char
     assert verdict(0.001, None, [], found)[0].startswith("Better than any counting")
 

@@ -15,6 +15,7 @@ from charrnn.text.corpus import EncodedCorpus, encode_corpus, open_ids
 from charrnn.text.files import can_be_read_again
 from charrnn.text.pieces import cut, end_id, pack, packed
 from charrnn.text.reading import UTF8, Reading
+from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.run import IDS, Run
 from charrnn.training.settings import Settings
 
@@ -78,8 +79,8 @@ def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") 
 
 def _other(path: str, corpus: EncodedCorpus, settings: Settings, unknown: str) -> Array:
     """The ids of a file for one part alone."""
-    encoded = encode_corpus([path], settings.reading, None, corpus.symbols, unknown)
-    ids = pack(encoded.ids, corpus.symbols, settings.pieces)
+    encoded = encode_corpus([path], settings.reading, None, corpus.tokenizer, unknown)
+    ids = pack(encoded.ids, corpus.tokenizer, settings.pieces)
     if len(ids) < 2:
         held = "one character" if len(ids) and not settings.reading.between else "no character"
         raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
@@ -87,9 +88,9 @@ def _other(path: str, corpus: EncodedCorpus, settings: Settings, unknown: str) -
 
 
 def _parts_of_pieces(corpus: EncodedCorpus, settings: Settings, unknown: str) -> Parts:
-    end = end_id(corpus.symbols, settings.pieces)
+    end = end_id(corpus.tokenizer, settings.pieces)
     assert end is not None
-    starts, stops = cut(corpus.ids, corpus.symbols, settings.pieces)
+    starts, stops = cut(corpus.ids, corpus.tokenizer, settings.pieces)
     total = len(starts)
     if total < 2:
         raise CorpusError(
@@ -110,18 +111,18 @@ def _parts_of_pieces(corpus: EncodedCorpus, settings: Settings, unknown: str) ->
     return Parts(training, validation, test, end=end)
 
 
-def own_text(run: Run, symbols: str) -> EncodedCorpus:
+def own_text(run: Run, tokenizer: Tokenizer) -> EncodedCorpus:
     """The text that a run was trained on, in its vocabulary; CorpusError if it is gone or another now."""
     manifest, kept = run.manifest(), run.directory / IDS
     if all(map(can_be_read_again, manifest.corpus)):
-        corpus = encode_corpus(manifest.corpus, run.config({}).reading, None, symbols, manifest.unknown)
+        corpus = encode_corpus(manifest.corpus, run.config({}).reading, None, tokenizer, manifest.unknown)
         if corpus.sha256 != manifest.sha256:
             raise CorpusError(
                 f"{run.directory}: its text is no longer the one it was trained on; restore it, or name a text to score"
             )
         return corpus
     if kept.exists():
-        return open_ids(kept, manifest.sha256, symbols, verify=True)
+        return open_ids(kept, manifest.sha256, tokenizer, verify=True)
     raise CorpusError(f"{run.directory}: its text came from a pipe, and is gone; name a text to score")
 
 

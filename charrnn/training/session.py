@@ -18,7 +18,7 @@ from charrnn.network.buffers import Array
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.checkpoint import Checkpoint
-from charrnn.text.tokenizer import code_points
+from charrnn.text.tokenizer import Tokenizer, code_points
 from charrnn.training.loop import MOST_ROLLBACKS, Step, Trainer
 from charrnn.training.result import Result, by_heart
 from charrnn.training.run import Run
@@ -92,7 +92,7 @@ class Session:
 
     trainer: Trainer
     run: Run
-    symbols: str
+    tokenizer: Tokenizer
     validation: Array | None = None
     test: Array | None = None
     best: float = math.inf
@@ -110,7 +110,8 @@ class Session:
     @property
     def model(self) -> Model:
         """The network as it is now."""
-        return Model(self.trainer.parameters, self.symbols, self.trainer.config.plain())
+        tokenizer, settings = self.tokenizer, self.trainer.config.plain()
+        return Model(self.trainer.parameters, tokenizer.symbols, settings, tokenizer.unit, tokenizer.normalize)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continues from the run's last checkpoint; CheckpointError if it does not fit the settings."""
@@ -331,17 +332,17 @@ class Session:
             if score and ids is not None:
                 streams, workers = (1, 1) if len(ids) <= EXACT else (STREAMS, self.trainer.engine.workers)
                 done = progress(name, len(ids) - 1)
-                end = self.trainer.streams.end
-                scores[name] = evaluate(model.parameters, ids, streams=streams, workers=workers, progress=done, end=end)
+                scores[name] = model.score_ids(ids, streams=streams, workers=workers, progress=done)
         trainer = self.trainer
         train = self._interval.total / self._interval.count if self._interval.count else self.train
         measured: Yardsticks | None = None
         if score and beside and self.validation is not None and self.yardsticks_are_cheap:
-            measured = yardsticks(trainer.streams.ids, self.validation, self.symbols, trainer.streams.end)
+            measured = yardsticks(trainer.streams.ids, self.validation, self.tokenizer, trainer.streams.end)
         history, copied = self.run.metrics(), None
         if measured and scores["validation"] and by_heart(scores["validation"], train, history):
             sample = model.sample(SAMPLE, temperature=0.8, seed=trainer.config.seed)
-            copied = novelty(code_points(sample), code_points(self.symbols)[trainer.streams.ids[-TRAIN_CHARACTERS:]])
+            known = self.tokenizer.decode(trainer.streams.ids[-TRAIN_CHARACTERS:])
+            copied = novelty(code_points(sample), code_points(known))
         return Result(
             self.run.directory,
             self.run.best,

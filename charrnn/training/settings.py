@@ -14,7 +14,17 @@ from pydantic import Field, model_validator
 
 from charrnn.arguments import MOST
 from charrnn.errors import ConfigError
-from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS, check_truncation
+from charrnn.registry import (
+    ACTIVATIONS,
+    CELLS,
+    INITS,
+    NORMALIZATIONS,
+    OPTIMIZERS,
+    SCHEDULES,
+    TRUNCATIONS,
+    UNITS,
+    check_truncation,
+)
 from charrnn.text.reading import ON_BAD_BYTE, Reading, end_symbol
 from charrnn.training.setting_types import (
     NUMBER,
@@ -96,6 +106,12 @@ class DataSettings(Checked):
     on_bad_byte: Annotated[Text, one_of(ON_BAD_BYTE)] = _setting(
         "error", f"Bytes that are no text in the encoding: {_either(ON_BAD_BYTE)}.", "NAME", DATA
     )
+    unit: Annotated[Text, one_of(UNITS)] = _setting(
+        "codepoint", f"What a symbol is: {_either(UNITS)}; bytes are those of any file.", "NAME", DATA
+    )
+    normalize: Annotated[Text, one_of(NORMALIZATIONS)] = _setting(
+        "none", f"Normal form of all texts, prompts too: {_either(NORMALIZATIONS)}.", "NAME", DATA
+    )
 
 
 class OptimisationSettings(Checked):
@@ -174,6 +190,10 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
         if self.val_frac + self.test_frac >= 1:
             raise ConfigError("val_frac and test_frac: together they must be below 1, or no text is left to train on")
         check_truncation(self.truncation, self.tau, self.recompute)
+        if self.unit == "byte" and self.normalize != "none":
+            raise ConfigError(
+                f"normalize {self.normalize}: bytes have no normal form; leave it out, or choose another unit"
+            )
         return self
 
     @property
@@ -208,7 +228,7 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
     @property
     def reading(self) -> Reading:
         """How texts are read; ConfigError for an unknown encoding."""
-        return Reading(self.encoding, self.on_bad_byte, self.glob, end_symbol(self.pieces))
+        return Reading(self.encoding, self.on_bad_byte, self.glob, end_symbol(self.pieces), self.unit, self.normalize)
 
     def replace(self, **changes: object) -> Self:
         """A checked copy with other values."""
