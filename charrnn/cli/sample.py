@@ -23,7 +23,12 @@ def sample(
         list[str] | None, typer.Argument(help="The same as --ckpt.", metavar="[RUN]", show_default=False)
     ] = None,
     ckpt: Ckpt = None,
-    length: Annotated[int, typer.Option(min=0, help="Characters to write.", metavar="INTEGER")] = 500,
+    length: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Symbols to write: characters, or bytes where the model writes such.", metavar="INTEGER"
+        ),
+    ] = 500,
     prompt: Annotated[
         str | None, typer.Option(help="Text to go on from; left out, the start of a line.", metavar="TEXT")
     ] = None,
