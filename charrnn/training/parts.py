@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from charrnn.errors import CorpusError
@@ -21,6 +21,7 @@ class Parts:
     """Ids of each part; of a text that is too short for one, that part is empty.
 
     validation_offset, test_offset: where they begin in the text; 0 for a file of its own.
+    checksums: of the files of their own, by setting: val_file, test_file.
     """
 
     training: Array
@@ -28,6 +29,7 @@ class Parts:
     test: Array
     validation_offset: int = 0
     test_offset: int = 0
+    checksums: dict[str, str] = field(default_factory=dict)
 
     def items(self) -> list[tuple[str, Array, int]]:
         """Name, ids and offset of each part that holds enough to be scored."""
@@ -46,26 +48,27 @@ class Parts:
 def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") -> Parts:
     """The beginning of the text is for training, then comes validation, then the test; each of the latter may be a file
     of its own. CorpusError for a file that has fewer than two characters of the vocabulary."""
-    total = len(corpus.ids)
+    total, checksums = len(corpus.ids), {}
 
-    def other(path: str | None, frac: float) -> tuple[Array | None, int]:
+    def other(key: str, path: str | None, frac: float) -> tuple[Array | None, int]:
         if path is None:
             return None, int(total * frac)
-        ids = encode_corpus([path], settings.reading, None, corpus.tokenizer, unknown).ids
-        if len(ids) < 2:
-            held = "one character" if len(ids) else "no character"
+        own = encode_corpus([path], settings.reading, None, corpus.tokenizer, unknown)
+        if len(own.ids) < 2:
+            held = "one character" if len(own.ids) else "no character"
             raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
-        return ids, 0
+        checksums[key] = own.sha256
+        return own.ids, 0
 
-    validation, val_count = other(settings.val_file, settings.val_frac)
-    test, test_count = other(settings.test_file, settings.test_frac)
+    validation, val_count = other("val_file", settings.val_file, settings.val_frac)
+    test, test_count = other("test_file", settings.test_file, settings.test_frac)
     stop = total - val_count - test_count
     if validation is None:
         validation = corpus.ids[stop : stop + val_count]
     if test is None:
         test = corpus.ids[total - test_count :]
     offsets = (0 if settings.val_file else stop, 0 if settings.test_file else total - test_count)
-    return Parts(corpus.ids[:stop], validation, test, *offsets)
+    return Parts(corpus.ids[:stop], validation, test, *offsets, checksums)
 
 
 def own_text(run: Run, tokenizer: Tokenizer) -> EncodedCorpus:

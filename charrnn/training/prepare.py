@@ -40,6 +40,7 @@ class Prepared:
     session: Session
     corpus: EncodedCorpus
     notices: list[str] = field(default_factory=list)
+    checksums: dict[str, str] = field(default_factory=dict)  # of val_file and test_file
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Step | Evaluation]:
         """Those of the session; where it diverges, the run remembers it."""
@@ -88,7 +89,7 @@ def create(
             prepared.notices += _growth(before.symbols, start.symbols)
         if start:
             prepared.session.trainer.parameters.vector[...] = start.parameters.vector
-        source = Source(_names(sources), corpus.sha256, corpus.characters, unknown)
+        source = Source(_names(sources), corpus.sha256, corpus.characters, unknown, prepared.checksums)
         with interrupts_held():  # what was there goes; what can be resumed must take its place
             run.create(_kept(config, prepared), source, {**blas.describe(), "workers": workers}, ids)
             prepared.session.save(LAST)
@@ -107,7 +108,7 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
 
     `texts` says where the text is now, if it has been moved; the run remembers it.
     """
-    config, workers = settings, choose_workers(settings)
+    config, workers = _with_absolute_paths(settings), choose_workers(settings)
     manifest = run.manifest()
     run.lock()
     checkpoint = checkpoints.load(run.last)
@@ -135,6 +136,11 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
     else:
         corpus = encode_corpus(sources, config.reading, kept, tokenizer, unknown, progress)
     prepared = _assemble(run, config, corpus, unknown, workers)
+    for key in ("val_file", "test_file"):
+        if manifest.others is not None and prepared.checksums.get(key) != manifest.others.get(key):
+            raise CorpusError(
+                f"{key} {getattr(config, key)}: not the text that {run.directory} was begun with; restore it"
+            )
     prepared.session.resume(checkpoint)
     if texts:
         run.note_corpus(_names(texts))
@@ -216,4 +222,4 @@ def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, w
         notices.append(f"of the validation text the first {VALIDATION_CHARACTERS:,} characters are scored")
     if config.val_file is None and config.val_frac and len(validation) < 2:
         notices.append("the text is too short for validation: the training loss decides which checkpoint is best")
-    return Prepared(session, corpus, notices)
+    return Prepared(session, corpus, notices, parts.checksums)
