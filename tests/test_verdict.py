@@ -47,6 +47,7 @@ def test_bits_are_told_per_code_point_where_symbols_are_others() -> None:
     of_bytes = replace(BESIDE, per_code_point=2.0)
     assert "by 0.58 bits" in verdict(1.5, None, [], of_bytes)[0]  # twice (1.7 − 1.5) / ln 2
     assert "by 0.29 bits" in verdict(1.5, None, [], BESIDE)[0]
+    assert "counting 5 symbols at a time" in verdict(1.8, None, [], of_bytes)[0]
     assert len(verdict(1.5, None, [], of_bytes)) == 2  # 2.6 bits are less than twice 1.5 nats
     assert len(verdict(1.5, None, [], BESIDE)) == 1
 
