@@ -83,7 +83,7 @@ def test_no_border_comes_before_a_code_point_that_a_normal_form_joins_with_anoth
 def test_a_text_in_pieces_has_the_graphemes_of_the_whole() -> None:
     for text, pieces in texts(3000, 20):
         found = [grapheme for piece in whole_graphemes(pieces) for grapheme in graphemes(piece)]
-        assert found == graphemes(text) and "".join(found) == text, pieces
+        assert found == list(graphemes(text)) and "".join(found) == text, pieces
 
 
 def test_graphemes_are_what_a_reader_takes_for_a_character() -> None:
@@ -147,9 +147,11 @@ def test_ids_kept_for_graphemes_are_not_taken_for_those_of_other_graphemes(
     encoded = encode_corpus([str(tmp_path / "t")], Reading(unit="grapheme"), tmp_path / "ids")
     again = open_ids(tmp_path / "ids", encoded.sha256, encoded.tokenizer, verify=True)
     assert (again.ids == encoded.ids).all() and again.tokenizer.decode(again.ids) == TEXT
-    _, _, *rest = encoded.symbols
+    symbols = list(encoded.symbols)  # the same code points, parted elsewhere
+    at = next(i for i, symbol in enumerate(symbols[:-1]) if len(symbol) > 1)
+    symbols[at], symbols[at + 1] = symbols[at][0], symbols[at][1:] + symbols[at + 1]
     with pytest.raises(CorpusError, match="another text, vocabulary"):
-        open_ids(tmp_path / "ids", encoded.sha256, Tokenizer(["\n ", *rest, "x"], "grapheme"))
+        open_ids(tmp_path / "ids", encoded.sha256, Tokenizer(symbols, "grapheme"))
 
 
 def test_unknown_graphemes_are_listed_with_their_place_skipped_or_replaced() -> None:

@@ -157,7 +157,7 @@ class Display:
         self._close()
         for name, score in (("validation", result.validation), ("test", result.test)):
             if score:
-                say(f"{name:<11}{short(score, self.config.unit)}")
+                say(f"{name:<11}{short(score, result.model.unit)}")
         if result.validation and result.yardsticks:
             say("beside it, bits per character of the validation text:")
             for line in lines(result.validation.nats_per_char, result.model.parameters.vector.size, result.yardsticks):

@@ -29,7 +29,12 @@ def sample(
     ckpt: Ckpt = None,
     length: Annotated[
         int | None,
-        typer.Option(min=0, help="Characters to write (default 500); the most in a piece (10000).", metavar="INTEGER"),
+        typer.Option(
+            min=0,
+            help="Symbols to write (default 500), as characters or bytes, whichever the model writes; the most in a "
+            "piece (10000).",
+            metavar="INTEGER",
+        ),
     ] = None,
     pieces: Annotated[
         int | None,

@@ -53,7 +53,9 @@ def _beside(validation: float, yardsticks: Yardsticks | None) -> list[str]:
         said = [f"As good as counting {best.order} characters at a time, the best counting there is for this text."]
     elif validation >= best.nats_per_char:
         behind = bits * (validation - best.nats_per_char)
-        said = [f"Not yet as good as counting {best.order} characters at a time, by {behind:.2f} bits a character."]
+        said = [
+            f"Not yet as good as counting {best.order} {yardsticks.noun} at a time, by {behind:.2f} bits a character."
+        ]
     else:
         ahead = bits * (best.nats_per_char - validation)
         said = [f"Better than any counting of character sequences, by {ahead:.2f} bits a character."]

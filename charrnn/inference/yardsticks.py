@@ -30,6 +30,11 @@ class Yardsticks:
     per_code_point: float = 1.0
 
     @property
+    def noun(self) -> str:
+        """What the symbols are called that the n-gram models count."""
+        return "characters" if self.per_code_point == 1 else "symbols"
+
+    @property
     def unigram(self) -> NgramScore:
         """The model of order 1, which knows how often each character occurs and nothing of what is before it."""
         return self.ngrams[0]

@@ -15,8 +15,8 @@ def lines(nats: float, weights: int, yardsticks: Yardsticks) -> list[str]:
     best, bits = yardsticks.best_ngram, yardsticks.per_code_point / math.log(2)
     rows = [
         (yardsticks.uniform * bits, "a uniform guess"),
-        (yardsticks.unigram.nats_per_char * bits, "each character by how often it occurs"),
-        (best.nats_per_char * bits, f"the best n-gram, of {best.order} characters ({best.entries:,} counts)"),
+        (yardsticks.unigram.nats_per_char * bits, f"each {yardsticks.noun[:-1]} by how often it occurs"),
+        (best.nats_per_char * bits, f"the best n-gram, of {best.order} {yardsticks.noun} ({best.entries:,} counts)"),
         *((score.bits_per_char, score.name) for score in yardsticks.compressors),
         (nats * bits, f"this network ({weights:,} weights)"),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -23,12 +23,16 @@ def normalized(text: str, form: str) -> str:
     return text if form == "none" or text.isascii() else unicodedata.normalize(cast(Any, form.upper()), text)
 
 
-def graphemes(text: str) -> list[str]:
+def graphemes(text: str) -> Sequence[str]:
     """The extended grapheme clusters of a text (UAX #29); one of more than LONGEST_SYMBOL code points is cut.
 
-    ConfigError where the package that knows them is not installed.
+    Of a text in which each is one ASCII character, they are the text itself. ConfigError where the package that knows
+    them is not installed.
     """
-    clusters: list[str] = _cluster().findall(text)
+    find = _cluster().findall  # raises where the package is missing, whatever the text
+    if text.isascii() and "\r\n" not in text:
+        return text
+    clusters: list[str] = find(text)
     if not any(len(cluster) > LONGEST_SYMBOL for cluster in clusters):
         return clusters
     return [cluster[i : i + LONGEST_SYMBOL] for cluster in clusters for i in range(0, len(cluster), LONGEST_SYMBOL)]

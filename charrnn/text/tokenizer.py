@@ -95,7 +95,7 @@ class Tokenizer:
 
     def find(self, symbols: Sequence[str]) -> Ids:
         """The ids (len(symbols),) of symbols, −1 for those that the vocabulary has not."""
-        if self.unit == "grapheme":
+        if self.unit == "grapheme" and not (isinstance(symbols, str) and symbols.isascii()):
             numbers = self._numbers
             return np.fromiter((numbers.get(symbol, -1) for symbol in symbols), np.int64, len(symbols))
         text = symbols if isinstance(symbols, str) else "".join(symbols)
@@ -180,9 +180,12 @@ class Tokenizer:
 
     @cached_property
     def _table(self) -> Ids:
+        """The ids of the symbols of one code point, by that."""
+        single = [i for i, symbol in enumerate(self.symbols) if len(symbol) == 1]
+        points = code_points("".join(self.symbols[i] for i in single))
         # One entry past the largest code point: that one, and all beyond it, are unknown.
-        table = np.full(int(self._points.max(initial=0)) + 2, -1, np.int32)
-        table[self._points] = np.arange(self.size)
+        table = np.full(int(points.max(initial=0)) + 2, -1, np.int32)
+        table[points] = single
         return table
 
     @cached_property

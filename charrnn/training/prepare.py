@@ -43,6 +43,7 @@ class Prepared:
     session: Session
     corpus: EncodedCorpus
     notices: list[str] = field(default_factory=list)
+    checksums: dict[str, str] = field(default_factory=dict)  # of val_file and test_file
 
     def events(self, stop: Asked = never, save: Asked = never) -> Iterator[Event]:
         """Those of the session; where it diverges, the run remembers it."""
@@ -92,7 +93,7 @@ def create(
             prepared.notices += _growth(before.symbols, start.symbols)
         if start:
             session.trainer.parameters.vector[...] = start.parameters.vector
-        source = Source(_names(sources), corpus.sha256, corpus.characters, unknown)
+        source = Source(_names(sources), corpus.sha256, corpus.characters, unknown, prepared.checksums)
         staged.write_config(_kept(config, prepared))
         staged.write_manifest(source, {**blas.describe(), "workers": workers})
         try:
@@ -121,7 +122,7 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
     `texts` says where the text is now, if it has been moved; the run remembers it. Whatever fails, nobody holds it
     afterwards.
     """
-    config, workers = settings, choose_workers(settings)
+    config, workers = _with_absolute_paths(settings), choose_workers(settings)
     run.manifest()  # says so if there is no run
     if texts and not all(map(can_be_read_again, texts)):
         raise ConfigError(f"{', '.join(texts)}: a run that is resumed takes its text from files, which are read twice")
@@ -132,6 +133,11 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
         tokenizer = Tokenizer(checkpoint.symbols, checkpoint.unit, checkpoint.normalize)
         corpus = _text_again(run, texts or manifest.corpus, manifest, config, tokenizer, progress)
         prepared = _assemble(run, config, corpus, manifest.unknown, workers, undo)
+        for key in ("val_file", "test_file"):
+            if manifest.others is not None and prepared.checksums.get(key) != manifest.others.get(key):
+                raise CorpusError(
+                    f"{key} {getattr(config, key)}: not the text that {run.directory} was begun with; restore it"
+                )
         prepared.session.resume(checkpoint)
         if texts:
             run.note_corpus(_names(texts))
@@ -267,4 +273,4 @@ def _assemble(
         notices.append(f"of the validation text the first {VALIDATION_CHARACTERS:,} characters are scored")
     if config.val_file is None and config.val_frac and len(validation) < 2:
         notices.append("the text is too short for validation: the training loss decides which checkpoint is best")
-    return Prepared(session, corpus, notices)
+    return Prepared(session, corpus, notices, parts.checksums)

@@ -253,11 +253,11 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
 
 FIELDS = Settings.model_fields
 
-# What may change when a run is resumed: how long and how carefully, never what it computes.
+# What may change when a run is resumed: how long and how carefully, never what it computes; and where its texts are.
 RESUMABLE = frozenset(
     (
         *("epochs", "max_steps", "max_minutes", "patience", "eval_every", "checkpoint_every", "threads", "recompute"),
-        "on_divergence",
+        *("on_divergence", "val_file", "test_file"),
     )
 )
 
