@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -21,7 +22,8 @@ class Called:
 
 
 def charrnn(*arguments: str, stdin: bytes = b"") -> Called:
-    """`charrnn ARGUMENTS` in the working directory."""
+    """`charrnn ARGUMENTS` in the working directory. Its handlers of signals do not outlive it."""
+    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr(sys, "argv", ["charrnn", *arguments])
@@ -29,6 +31,8 @@ def charrnn(*arguments: str, stdin: bytes = b"") -> Called:
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         main()
+    for kind, handler in handlers.items():
+        signal.signal(kind, handler)
     written = []
     for stream in (out, err):
         stream.flush()
