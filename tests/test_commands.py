@@ -27,6 +27,12 @@ SMALL = ["--hidden", "8,6", "--seq-length", "10", "--batch-size", "4", "--eval-e
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+def made(run: Path) -> int:
+    """The updates that a run has saved."""
+    with np.load(run / "last.npz") as saved:
+        return int(json.loads(saved["metadata"].tobytes())["metadata"]["progress"]["trainer"]["step"])
+
+
 def start(*arguments: str, cwd: Path, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "charrnn", *arguments],
@@ -356,9 +362,8 @@ def test_an_interrupt_while_workers_start_leaves_a_run_to_go_on_with_and_no_trac
         assert process.wait(60) == 130
     assert b"Traceback" not in said
     assert b"go on with" in said
-    with np.load(tmp_path / "run" / "last.npz") as kept:
-        made = json.loads(bytes(kept["metadata"]))["progress"]["trainer"]["step"]
-    assert charrnn("train", "--resume", "run", "--max-steps", str(made + 1), cwd=tmp_path).returncode == 0
+    more = str(made(tmp_path / "run") + 1)
+    assert charrnn("train", "--resume", "run", "--max-steps", more, cwd=tmp_path).returncode == 0
 
 
 def test_python_ends_with_its_workers_whatever_was_imported_first() -> None:
@@ -554,9 +559,7 @@ def test_a_request_to_save_is_met_and_told_and_the_run_goes_on(tmp_path: Path) -
         os.killpg(process.pid, signal.SIGUSR1)  # the workers too, who do not mind
         lines = iter(process.stderr.readline, b"")
         step = next(line.split()[3] for line in lines if line.startswith(b"note      saved step"))
-        with np.load(tmp_path / "run" / "last.npz") as saved:
-            progress = json.loads(saved["metadata"].tobytes())["metadata"]["progress"]
-        assert progress["trainer"]["step"] >= int(step) > 0
+        assert made(tmp_path / "run") >= int(step) > 0
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
 
@@ -610,7 +613,8 @@ def test_a_worker_that_is_killed_ends_the_run_with_its_state_saved_and_one_line(
         assert process.wait(30) == 5
     assert last.startswith(b"error: a worker process ended early (exit code -9")
     assert last.endswith(b"saved, go on with: charrnn train --resume run")
-    steps = json.loads(charrnn("train", "--resume", "run", "--max-steps", "1", "--json", cwd=tmp_path).stdout)["steps"]
+    more = str(made(tmp_path / "run") + 1)
+    steps = json.loads(charrnn("train", "--resume", "run", "--max-steps", more, "--json", cwd=tmp_path).stdout)["steps"]
     assert steps >= 20
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
-from itertools import islice, pairwise
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -298,3 +298,20 @@ def test_bytes_in_a_normal_form_are_refused_and_so_are_graphemes_without_the_pac
     done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 2 and "pip install 'charrnn[grapheme]'" in done.stderr, done.stderr
     assert done.stderr.count("\n") == 1 and not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_text_to_stop_at_may_hold_several_symbols(trained: Path, unit: str) -> None:
+    model = package.load(trained / unit)
+    written = list(model.stream(length=60, seed=3))
+    stop = "".join(written[10:13])
+    assert len(model.tokenizer.cut(stop)) >= 3
+    expected = next(text for text in accumulate(written) if text.endswith(stop))
+    assert model.sample(60, seed=3, stop=stop) == expected
+
+
+def test_an_empty_text_is_told_whatever_a_symbol_is(tmp_path: Path) -> None:
+    (tmp_path / "t").touch()
+    for unit in UNITS:
+        with pytest.raises(CorpusError, match="the text is empty"):
+            encode_corpus([str(tmp_path / "t")], Reading(unit=unit))

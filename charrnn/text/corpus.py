@@ -85,9 +85,9 @@ def encode_corpus(
         digest, own = _survey(sources, progress)
         if tokenizer is None or unknown == GROW:
             before = tokenizer.symbols if tokenizer else ()
+            if not own and not before:
+                raise CorpusError(f"{', '.join(arguments)}: the text is empty; name one that holds characters")
             tokenizer = Tokenizer.of({*own, *before}, reading.unit, reading.normalize)
-        if not tokenizer.size:
-            raise CorpusError(f"{', '.join(arguments)}: the text is empty; name one that holds characters")
         keep = ids_path is not None and (sources.once or sources.bytes * tokenizer.dtype.itemsize > IN_MEMORY)
         again = hashlib.sha256()
         encoded = _encoded(sources, tokenizer, unknown, again, progress)
