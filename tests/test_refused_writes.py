@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from scale import SEED, scaled
-from test_runs import full_disk
+from test_run_directory import full_disk
 from test_training import metrics, run_to, session
 
 from charrnn.errors import StorageError
