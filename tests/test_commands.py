@@ -529,7 +529,8 @@ def test_a_directory_that_is_removed_while_a_training_runs_is_told_and_in_the_en
         assert process.stderr
         while b"training" not in process.stderr.readline():
             pass
-        shutil.rmtree(tmp_path / "run")
+        (tmp_path / "run").rename(tmp_path / "gone")  # at once: a file that is just being written would keep it
+        shutil.rmtree(tmp_path / "gone")
         lines = iter(process.stderr.readline, b"")
         assert b"the training goes on" in next(line for line in lines if line.startswith(b"note      cannot write"))
         process.send_signal(signal.SIGINT)
