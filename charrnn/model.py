@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -22,10 +22,12 @@ from charrnn.network.parameters import Architecture, Parameters, from_arrays, wi
 from charrnn.network.stack import Stack, State
 from charrnn.network.truncation import Truncation
 from charrnn.network.truncation import truncation as named_truncation
+from charrnn.registry import BYTES
 from charrnn.storage import checkpoint as checkpoints
+from charrnn.text.characters import normalized
 from charrnn.text.pieces import pack
 from charrnn.text.reading import SEPARATOR, end_symbol
-from charrnn.text.tokenizer import Tokenizer, check_unknown
+from charrnn.text.tokenizer import Tokenizer, check_unknown, named
 
 MOST_SAMPLES = 10**6  # side by side
 MOST_SEED = 2**63 - 1
@@ -56,24 +58,42 @@ class Gradient:
 class Model:
     """A network with its vocabulary, and the settings that it was trained with (plain values; empty if unknown).
 
+    A symbol is a code point, a grapheme or a byte, as `unit` says; texts are brought into the normal form `normalize`
+    (none, nfc or nfkc) before they are cut into symbols. What is said of characters below holds for symbols.
+
     A state, which several methods take and give, is a list with an array for each layer: H (n, h),
     or H and C (2, n, h) of an lstm. An argument that cannot be is a ConfigError; a state, ids or symbols that do not
     fit the network are a ValueError.
     """
 
     parameters: Parameters
-    symbols: str
+    symbols: Sequence[str]
     settings: dict[str, object] = field(default_factory=dict)
+    unit: str = "codepoint"
+    normalize: str = "none"
 
     def __post_init__(self) -> None:
-        count = self.architecture.symbols
-        if not isinstance(self.symbols, str) or not len(self.symbols) == len(set(self.symbols)) == count:
-            raise ValueError(f"symbols {shown(self.symbols)}: must be text of {count} different characters")
+        symbols, count = self.symbols, self.architecture.symbols
+        if self.unit == "grapheme":
+            rule = f"{count} different texts"
+            good = isinstance(symbols, list | tuple) and all(isinstance(c, str) and c for c in symbols)
+        elif self.unit == "byte":
+            rule, good = "those of bytes, chr(0) to chr(255)", symbols == BYTES
+        else:
+            rule, good = f"text of {count} different characters", isinstance(symbols, str)
+        if not good or not len(symbols) == len(set(symbols)) == count:
+            raise ValueError(f"symbols {shown(symbols)}: must be {rule}")
+        _ = self.tokenizer  # refuses another unit or normal form
 
     @property
     def architecture(self) -> Architecture:
         """Sizes, cell and φ of the network."""
         return self.parameters.architecture
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The vocabulary."""
+        return Tokenizer(self.symbols, self.unit, self.normalize)
 
     def __repr__(self) -> str:
         a = self.architecture
@@ -88,14 +108,16 @@ class Model:
     @property
     def end(self) -> int | None:
         """The id that ends a piece; None for a model that was not trained on pieces."""
-        end = end_symbol(self.piece_kind)
-        return self.symbols.index(end) if end and end in self.symbols else None
+        end = self.tokenizer.number(end_symbol(self.piece_kind))
+        return None if end < 0 else end
 
     def encode(self, text: str, unknown: str = "error", source: str = "text") -> Array:
-        """The ids (len(text),) of a text; a character outside the vocabulary is an `error` (CorpusError, which lists
-        it), or one to `skip` or `replace`."""
+        """The ids (N,) of the N symbols of a text.
+
+        A symbol outside the vocabulary is an `error` (CorpusError, which lists it), or one to `skip` or `replace`.
+        """
         check_unknown(unknown)
-        return Tokenizer(self.symbols).encode(arguments.text(source, text), unknown=unknown, source=source)
+        return self.tokenizer.encode(arguments.text(source, text), unknown=unknown, source=source)
 
     def stream(
         self,
@@ -118,7 +140,8 @@ class Model:
         """
         stops = self._stops(stop)
         length = None if length is None else _length(length)
-        return Characters(self._sampler(prompt, 1, options), self._written, length, stops)
+        sampler = self._sampler(prompt, 1, options)
+        return Characters(sampler, self._written((int(ids[0]) for ids in sampler), length, stops))
 
     def sample(
         self,
@@ -148,8 +171,7 @@ class Model:
         stops = self._stops(stop)
         drawn = self._sampler(prompt, count, options)
         columns = np.array(list(islice(drawn, length)), dtype=np.intp).reshape(length, count)
-        written = self._written
-        return ["".join(_ended((written[i] for i in column), length, stops)) for column in columns.T]
+        return ["".join(self._written(column.tolist(), length, stops)) for column in columns.T]
 
     def pieces(
         self,
@@ -184,14 +206,19 @@ class Model:
             return self._sampler(prompt, n, {**options, "seed": of_turn})
 
         def text(ids: list[int]) -> str:
-            return prompt + "".join(self.symbols[i] for i in ids)
+            return normalized(prompt, self.normalize) + self.tokenizer.decode(np.array(ids, np.intp))
 
         return draw_pieces(sampler, text, end, count, known, most, tries)
 
-    @property
-    def _written(self) -> Sequence[str]:
-        """The symbols as they are written: the one that is never printed, as an empty line."""
-        return [("\n\n" if c == SEPARATOR and self.piece_kind in ("blank", "files") else c) for c in self.symbols]
+    def _written(self, ids: Iterable[int], length: int | None, stops: tuple[str, ...]) -> Iterator[str]:
+        """The text of the first `length` ids, or of those up to and with the first of the texts `stops`; for a symbol
+        that is never printed, an empty line."""
+        characters: Iterable[str] = filter(None, self.tokenizer.decoded(islice(ids, length)))
+        if self.piece_kind in ("blank", "files"):
+            characters = (character.replace(SEPARATOR, "\n\n") for character in characters)
+        for stop in stops:
+            characters = until(characters, stop)
+        return iter(characters)
 
     def _stops(self, stop: str | Iterable[str] | None) -> tuple[str, ...]:
         """The texts to stop at; ConfigError for one that is never written."""
@@ -201,13 +228,14 @@ class Model:
         for text in stops:
             if not isinstance(text, str) or not text:
                 raise arguments.wrong("stop", text, "text of at least one character")
-            unknown = next((c for c in text if c not in self.symbols), None)
+            written = self.tokenizer.cut(text)
+            unknown = next((c for c in written if not any(symbol.endswith(c) for symbol in self.symbols)), None)
             if unknown is not None:
                 raise ConfigError(
-                    f"stop {text!r}: the model does not know {unknown!r} (U+{ord(unknown):04X}) and never writes it; "
+                    f"stop {text!r}: the model does not know {named(unknown)} and never writes it; "
                     "give a text of characters that it knows"
                 )
-        return stops
+        return tuple(normalized(text, self.normalize) for text in stops)
 
     def _sampler(self, prompt: str, n: int, options: Options) -> Sampler:
         unknown_options = set(options) - set(Options.__annotations__)
@@ -216,7 +244,7 @@ class Model:
         state, seed = self._own(options.get("state")), options.get("seed")
         end = self.end
         if prompt == "" and state is None and end is None:
-            prompt = "\n" if "\n" in self.symbols else self.symbols[0]
+            prompt = next((c for c in ("\n", "\r\n") if self.tokenizer.number(c) >= 0), self.symbols[0])
         if seed is not None:
             seed = arguments.whole("seed", seed, most=MOST_SEED)
         chosen = {name: options[name] for name in Choice.__annotations__ if name in options}  # type: ignore[literal-required]
@@ -248,7 +276,7 @@ class Model:
         """
         ids = self.encode(text, unknown)
         if state is None:
-            ids = pack(ids, self.symbols, self.piece_kind)
+            ids = pack(ids, self.tokenizer, self.piece_kind)
         return self.score_ids(ids, state=state, streams=streams, workers=workers, keep=True, progress=progress)
 
     def score_ids(self, ids: npt.ArrayLike, *, state: State | None = None, **options: Any) -> Score:
@@ -261,7 +289,14 @@ class Model:
             raise ValueError(f"ids must be whole numbers (N,), are {found.dtype} {found.shape}")
         if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(self.symbols):
             raise ValueError(f"ids must be from 0 to {len(self.symbols) - 1}, are {found.min()} to {found.max()}")
-        return evaluate(self.parameters, found, state=self._own(state), **options)
+        score = evaluate(self.parameters, found, state=self._own(state), **options)
+        return self.told_per_code_point(score, found)
+
+    def told_per_code_point(self, score: Score, ids: Array) -> Score:
+        """The score of the last symbols of the ids (N,), with the number of their code points, unless they are such."""
+        if self.unit == "codepoint":
+            return score
+        return replace(score, code_points=self.tokenizer.code_points_in(ids[len(ids) - score.characters :]))
 
     def gradient(
         self,
@@ -282,7 +317,7 @@ class Model:
         seed, state = arguments.whole("seed", seed, most=MOST_SEED), self._own(state)
         ids = self.encode(text, unknown)
         if state is None:
-            ids = pack(ids, self.symbols, self.piece_kind)
+            ids = pack(ids, self.tokenizer, self.piece_kind)
         ids = ids.astype(np.intp)
         T = len(ids) - 1
         if T < 1:
@@ -318,16 +353,15 @@ class Model:
             raise ValueError("a state must have arrays of finite real numbers")
         return [S for S in own if S is not None]
 
-    def grown(self, symbols: str, init: str = "orthogonal", seed: int = 1) -> Model:
+    def grown(self, symbols: Sequence[str], init: str = "orthogonal", seed: int = 1) -> Model:
         """The same model with more symbols: `symbols`, sorted, which hold all of its own.
 
         The new ones have weights as at the start of a training, drawn by the way `init` with `seed`. What the model
         says of the others, relative to each other, stays as it was. ConfigError if a symbol of its own is missing.
         """
-        missing = [symbol for symbol in self.symbols if symbol not in symbols]
-        if missing or list(symbols) != sorted(set(symbols)):
+        if list(symbols) != sorted({*symbols, *self.symbols}):
             raise ConfigError("symbols: must be sorted, each once, and hold all that the model has")
-        places = np.searchsorted(list(symbols), list(self.symbols))
+        places = Tokenizer(symbols, self.unit).find(self.symbols)
         return replace(self, parameters=widened(self.parameters, len(symbols), places, init, seed), symbols=symbols)
 
     def astype(self, dtype: npt.DTypeLike) -> Model:
@@ -348,16 +382,19 @@ class Model:
     def checkpoint(self) -> checkpoints.Checkpoint:
         """The model as plain data."""
         a, weights = self.architecture, {name: self.parameters[name] for name in self.parameters}
-        return checkpoints.Checkpoint(a.cell, a.hidden, a.activation, self.symbols, weights, self.settings)
+        return checkpoints.Checkpoint(
+            *(a.cell, a.hidden, a.activation, self.symbols, weights, self.settings),
+            unit=self.unit,
+            normalize=self.normalize,
+        )
 
 
 class Characters(Iterator[str]):
     """Characters of one sample, as they are drawn."""
 
-    def __init__(self, sampler: Sampler, symbols: Sequence[str], length: int | None, stops: tuple[str, ...]) -> None:
+    def __init__(self, sampler: Sampler, drawn: Iterator[str]) -> None:
         self._sampler = sampler
-        drawn = (symbols[int(ids[0])] for ids in sampler)
-        self._drawn = drawn if length is None and not stops else _ended(drawn, length, stops)
+        self._drawn = drawn
 
     def __next__(self) -> str:
         return next(self._drawn)
@@ -366,14 +403,6 @@ class Characters(Iterator[str]):
     def state(self) -> State:
         """The state after all characters so far, to go on from."""
         return self._sampler.state
-
-
-def _ended(characters: Iterator[str], length: int | None, stops: tuple[str, ...]) -> Iterator[str]:
-    """The first `length` characters, or those up to and with the first of the texts `stops`."""
-    most = sys.maxsize if length is None else length
-    for stop in stops[1:]:
-        characters = until(characters, most, stop)
-    return until(characters, most, stops[0] if stops else None)
 
 
 def _length(length: object) -> int:
@@ -407,4 +436,4 @@ def of_checkpoint(checkpoint: checkpoints.Checkpoint, path: Path) -> Model:
         raise CheckpointError(f"{path}: {error}; import the module that registers it") from error
     except (ValueError, KeyError, CharrnnError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of charrnn ({error}); use another file") from error
-    return Model(parameters, checkpoint.symbols, checkpoint.settings)
+    return Model(parameters, checkpoint.symbols, checkpoint.settings, checkpoint.unit, checkpoint.normalize)

@@ -135,3 +135,10 @@ def check_truncation(name: str, tau: object, recompute: bool = False) -> None:
         raise ConfigError(f"tau: {name} truncation takes none; leave it out, or choose another truncation")
     if tau is None and needs:
         raise ConfigError(f"tau: {name} truncation needs it; give it a number of steps, as in 32")
+
+
+# What a symbol is, and the normal form of Unicode that a text is brought into before it is cut into symbols.
+UNITS = ("codepoint", "grapheme", "byte")
+NORMALIZATIONS = ("none", "nfc", "nfkc")
+LONGEST_SYMBOL = 32  # code points; the longest that a language or an emoji needs has a dozen
+BYTES = "".join(map(chr, range(256)))  # the symbols of the unit byte

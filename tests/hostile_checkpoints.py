@@ -33,14 +33,24 @@ def good() -> tuple[Arrays, dict[str, Any]]:
     arrays["state.optimizer_m"] = rng.standard_normal(57).astype("<f4")
     arrays["state.H1"] = np.zeros((2, 2), "<f4")
     metadata = {
-        "format": 2,
+        "format": 3,
         "cell": "rnn",
         "hidden": [2, 4],
         "activation": "tanh",
+        "unit": "codepoint",
+        "normalize": "none",
         "settings": {"hidden": [2, 4], "learning_rate": 0.003, "tau": None, "recompute": False},
         "progress": {"trainer": {"step": 7, "position": 14, "seconds": 0.5}, "best": 1.25, "_row": [0.0, 0]},
     }
     return arrays, metadata
+
+
+def good_graphemes() -> tuple[Arrays, dict[str, Any]]:
+    """The same network with three graphemes for symbols."""
+    arrays, metadata = good()
+    arrays["vocabulary"] = np.array([ord(c) for c in "\ne\u0301🇩🇪"], "<u4")
+    arrays["vocabulary_lengths"] = np.array([1, 2, 2], "|u1")
+    return arrays, {**metadata, "unit": "grapheme", "normalize": "nfc"}
 
 
 def changed(change: Change) -> bytes:
@@ -100,6 +110,29 @@ def vocabulary(*points: int, dtype: str = "<u4") -> Change:
     return arrays_with(vocabulary=np.array(points, dtype))
 
 
+def of_format(version: int, **values: Any) -> Change:
+    """An older format, which does not know units."""
+
+    def change(arrays: Arrays, metadata: dict[str, Any]) -> None:
+        for key in ("unit", "normalize"):
+            del metadata[key]
+        metadata.update({"format": version, **values})
+
+    return change
+
+
+def graphemes(points: list[int], lengths: Any, normalize: str = "nfc") -> Change:
+    """Graphemes of so many code points each; lengths as None are left out."""
+
+    def change(arrays: Arrays, metadata: dict[str, Any]) -> None:
+        metadata.update(unit="grapheme", normalize=normalize)
+        arrays["vocabulary"] = np.array(points, "<u4")
+        if lengths is not None:
+            arrays["vocabulary_lengths"] = np.asarray(lengths, np.uint8 if isinstance(lengths, list) else None)
+
+    return change
+
+
 ESCAPE = "\x1b[2J\x1b]0;owned\x07\r\n\u202e\x9b31m\x00"
 
 CHANGES: dict[str, tuple[Change, str]] = {
@@ -136,6 +169,28 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "vocabulary with a character twice": (vocabulary(10, 98, 98), "twice"),
     "vocabulary of another size": (vocabulary(10, 98), "W_h2a"),
     "vocabulary of two million": (arrays_with(vocabulary=np.arange(2_000_000, dtype="<u4")), "1112064"),
+    # Its unit.
+    "unit missing": (without("unit"), "unit is missing"),
+    "unit of escapes": (metadata_with(unit=ESCAPE), r"unit is '\\x1b\[2J"),
+    "unit a list": (metadata_with(unit=["byte"]), "unit is"),
+    "normalize missing": (without("normalize"), "normalize is missing"),
+    "normalize nfd": (metadata_with(normalize="nfd"), "normalize is 'nfd'"),
+    "unit in format 2": (metadata_with(format=2), "it has normalize, unit, which format 2 does not"),
+    "bytes of another vocabulary": (metadata_with(unit="byte"), "not that of all bytes"),
+    "bytes in a normal form": (metadata_with(unit="byte", normalize="nfc"), "bytes have no normal form"),
+    "lengths of code points": (arrays_with(vocabulary_lengths=np.ones(3, "|u1")), "uint8"),
+    "graphemes without lengths": (graphemes([10, 98, 99], None), "vocabulary_lengths is missing"),
+    "graphemes of float lengths": (graphemes([10, 98, 99], np.ones(3, "<f4")), r"lengths is float32"),
+    "graphemes of no length": (graphemes([10, 98, 99], []), "vocabulary_lengths is"),
+    "graphemes in two dimensions": (graphemes([10, 98, 99], np.ones((1, 3), "|u1")), "vocabulary_lengths is"),
+    "a grapheme of 0": (graphemes([10, 98], [1, 0, 1]), "from 1 to 32"),
+    "a grapheme of 33": (graphemes([10, *[769] * 33, 9999], [1, 33, 1]), "from 1 to 32"),
+    "graphemes beyond the vocabulary": (graphemes([10, 98, 99], [1, 1, 2]), "add up"),
+    "graphemes that leave some over": (graphemes([10, 98, 99, 769], [1, 1, 1]), "add up"),
+    "graphemes not sorted": (graphemes([10, 101, 769, 101], [1, 2, 1]), "not sorted"),
+    "a grapheme twice": (graphemes([101, 769, 101, 769, 102], [2, 2, 1]), "twice"),
+    "a grapheme with a surrogate": (graphemes([10, 98, 0xD800, 99], [1, 2, 1]), "no characters"),
+    "graphemes of another number": (graphemes([10, 98, 769], [1, 2]), "W_h2a"),
     # The weights.
     "no weights": (lambda a, m: [a.pop(n) for n in list(a) if n[0] in "Wb"], "no type"),
     "output missing": (without("W_h2a"), "W_h2a is missing"),
@@ -152,7 +207,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "optimiser of NaN in float64": (with_state(np.array([np.nan])), "state.optimizer_m holds"),
     # The rest of the metadata.
     "format missing": (without("format"), "format is missing"),
-    "format 3": (metadata_with(format=3), "upgrade charrnn"),
+    "format 4": (metadata_with(format=4), "upgrade charrnn"),
     "format 0": (metadata_with(format=0), "format is 0"),
     "format −1": (metadata_with(format=-1), "format is -1"),
     "format 2.0": (metadata_with(format=2.0), r"format is 2\.0"),
@@ -167,7 +222,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "settings a list": (metadata_with(settings=[ESCAPE]), "settings is"),
     "progress missing": (without("progress"), "progress is missing"),
     "progress null": (metadata_with(progress=None), "progress is None"),
-    "format 1 without settings for good": (metadata_with(format=1, progress={"config": 3}), "settings is 3"),
+    "format 1 without settings for good": (of_format(1, progress={"config": 3}), "settings is 3"),
     "another key": (metadata_with(**{ESCAPE: 1}), r"it has \\x1b"),
     "a thousand other keys": (metadata_with(**{f"key{i}" * 100: i for i in range(1000)}), "it has key"),
 }

@@ -26,7 +26,7 @@ def write(run: Run, step: int) -> None:
     """Every number and text of it says of which step it is; the old one has all files that a run can have."""
     save(run.last, checkpoint(step))
     run.write_config(Settings(seed=step))
-    run.write_manifest(Source((), str(step), 0, "error"), {})
+    run.write_manifest(Source([], str(step), 0, "error", {}), {})
     if step == OLD:
         save(run.best, checkpoint(step))
         run.log({"step": step})

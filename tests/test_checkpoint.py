@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hostile import HOSTILE
 from hostile_checkpoints import CHECKPOINTS, SYMBOLS, good
 from scale import SEED, scaled
 
+import charrnn
 from charrnn.errors import CheckpointError, DivergedError, StorageError
 from charrnn.storage.checkpoint import Checkpoint, load, save
 
@@ -33,7 +35,7 @@ def of_good() -> Checkpoint:
 
 
 def assert_same(a: Checkpoint, b: Checkpoint) -> None:
-    for name in ("cell", "hidden", "activation", "symbols", "settings", "progress"):
+    for name in ("cell", "hidden", "activation", "symbols", "settings", "progress", "unit", "normalize"):
         assert getattr(a, name) == getattr(b, name), name
     for ours, theirs in ((a.weights, b.weights), (a.extra, b.extra)):
         assert list(ours) == list(theirs)
@@ -63,7 +65,7 @@ def test_np_load_finds_the_weights_and_the_vocabulary_under_their_names(tmp_path
         assert list(map(chr, arrays["vocabulary"])) == list(SYMBOLS)
 
 
-def nats(checkpoint: Checkpoint, text: str) -> float:
+def nats(checkpoint: Checkpoint, text: Sequence[str]) -> float:
     """The mean loss of a text under a network of simple layers, written out in float64."""
     phi = {"tanh": np.tanh, "relu": lambda Z: np.maximum(Z, 0)}[checkpoint.activation]
     W = {name: array.astype(np.float64) for name, array in checkpoint.weights.items()}
@@ -118,13 +120,35 @@ def test_a_checkpoint_of_every_format_loads_for_ever(version: int) -> None:
     assert (trainer["step"], trainer["position"]) == (400, 2800)
 
 
+# Symbols of a text, and what the version that wrote the file said of it, for each unit of format 3.
+CUT = ["n", "a", "ï", "v", "e", " ", "c", "a", "f", "é", " ", "क्षि", " ", "🇩🇪", "👩‍🚀", " ", "กำ", " ", "é", ";", "\n"]
+DECOMPOSED = "naïve café क्षि 🇩🇪👩‍🚀 กำ e\u0301;\n"
+UNITS: dict[str, tuple[str, Sequence[str], float]] = {
+    "codepoint": ("none", DECOMPOSED, 0.8329713282851982),
+    "grapheme": ("nfc", CUT, 0.19574184499930108),
+    "byte": ("none", list(map(chr, DECOMPOSED.encode())), 1.8426794613662518),
+}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_checkpoint_of_each_unit_loads_for_ever(unit: str, tmp_path: Path) -> None:
+    normalize, cut, score = UNITS[unit]
+    path = GOLDEN / f"checkpoint-3-{unit}.npz"
+    checkpoint = load(path)
+    assert (checkpoint.unit, checkpoint.normalize, checkpoint.settings["unit"]) == (unit, normalize, unit)
+    assert nats(checkpoint, cut) == pytest.approx(score, rel=1e-6)
+    assert charrnn.load(path).score(DECOMPOSED).nats_per_char == pytest.approx(score, rel=1e-6)
+    save(tmp_path / "a.npz", checkpoint)
+    assert (tmp_path / "a.npz").read_bytes() == path.read_bytes()
+
+
 @pytest.mark.parametrize("version", FORMATS)
 def test_a_checkpoint_of_an_older_format_is_saved_in_the_newest(tmp_path: Path, version: int) -> None:
     checkpoint = load(GOLDEN / f"checkpoint-{version}.npz")
     save(tmp_path / "a.npz", checkpoint)
     assert_same(load(tmp_path / "a.npz"), checkpoint)
     with np.load(tmp_path / "a.npz") as arrays:
-        assert json.loads(arrays["metadata"].tobytes())["metadata"]["format"] == 2
+        assert json.loads(arrays["metadata"].tobytes())["metadata"]["format"] == 3
 
 
 @pytest.mark.parametrize("case", CHECKPOINTS)
@@ -185,6 +209,13 @@ def test_what_is_not_finite_never_replaces_a_good_checkpoint(tmp_path: Path, nam
         {"symbols": "ba\n"},
         {"symbols": "\n\ud800\ud801"},
         {"symbols": "\nab€"},
+        {"symbols": ("\n", "ab")},
+        {"unit": "word"},
+        {"unit": "byte"},
+        {"unit": "grapheme", "symbols": ("\n", "", "b")},
+        {"unit": "grapheme", "symbols": ("\n", "a" + "\u0301" * 32, "b")},
+        {"unit": "grapheme", "symbols": ("\n", "a" + "\u0301" * 300, "b")},
+        {"normalize": "nfd"},
         {"cell": "rnn\n"},
         {"weights": {}},
         {"progress": {"loss": float("nan")}},

@@ -27,6 +27,12 @@ SMALL = ["--hidden", "8,6", "--seq-length", "10", "--batch-size", "4", "--eval-e
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+def made(run: Path) -> int:
+    """The updates that a run has saved."""
+    with np.load(run / "last.npz") as saved:
+        return int(json.loads(saved["metadata"].tobytes())["metadata"]["progress"]["trainer"]["step"])
+
+
 def start(*arguments: str, cwd: Path, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "charrnn", *arguments],
@@ -343,12 +349,6 @@ def test_a_run_that_goes_on_has_the_same_blas_workers_and_bits(tmp_path: Path) -
         np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
 
 
-def steps_of(run: str, directory: Path) -> int:
-    """The steps of the last checkpoint."""
-    (listed,) = json.loads(charrnn("runs", run, "--json", cwd=directory).stdout)["runs"]
-    return int(listed["steps"])
-
-
 def test_an_interrupt_while_workers_start_leaves_a_run_to_go_on_with_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
     large = ["--hidden", "64", "--batch-size", "32", "--seq-length", "20", "--threads", "3", "--max-steps", "100000"]
@@ -362,7 +362,7 @@ def test_an_interrupt_while_workers_start_leaves_a_run_to_go_on_with_and_no_trac
         assert process.wait(60) == 130
     assert b"Traceback" not in said
     assert b"go on with" in said
-    more = steps_of("run", tmp_path) + 2
+    more = made(tmp_path / "run") + 2
     assert charrnn("train", "--resume", "run", "--max-steps", str(more), cwd=tmp_path).returncode == 0
 
 
@@ -437,11 +437,11 @@ def test_a_text_that_cannot_replace_a_run_leaves_it_whole_and_one_that_can_leave
     options = ["--out", "run", "--max-steps", "2", *SMALL]
     assert charrnn("train", "-", *options, cwd=tmp_path, stdin=TEXTS["greek"].encode()).returncode == 0
     assert charrnn("train", "-", "--force", *options, cwd=tmp_path, stdin=b"a").returncode == 3
-    more = steps_of("run", tmp_path) + 2
+    more = made(tmp_path / "run") + 2
     assert charrnn("train", "--resume", "run", "--max-steps", str(more), cwd=tmp_path).returncode == 0
     assert charrnn("train", "text", "--force", *options, cwd=tmp_path).returncode == 0
     assert not (tmp_path / "run" / "ids.bin").exists()
-    more = steps_of("run", tmp_path) + 2
+    more = made(tmp_path / "run") + 2
     assert charrnn("train", "--resume", "run", "--max-steps", str(more), cwd=tmp_path).returncode == 0
     assert charrnn("train", "-", "--out", "new", cwd=tmp_path, stdin=b"a").returncode == 3
     assert not (tmp_path / "new").exists()
@@ -454,7 +454,7 @@ def test_a_run_from_a_named_pipe_goes_on_from_the_ids_that_it_kept(tmp_path: Pat
     options = ["--out", "run", "--max-steps", "2", *SMALL]
     text = TEXTS["latin"].encode()
     assert charrnn("train", "/dev/stdin", *options, cwd=tmp_path, stdin=text).returncode == 0
-    more = steps_of("run", tmp_path) + 2
+    more = made(tmp_path / "run") + 2
     assert charrnn("train", "--resume", "run", "--max-steps", str(more), cwd=tmp_path).returncode == 0
 
 
@@ -562,9 +562,7 @@ def test_a_request_to_save_is_met_and_told_and_the_run_goes_on(tmp_path: Path) -
         os.killpg(process.pid, signal.SIGUSR1)  # the workers too, who do not mind
         lines = iter(process.stderr.readline, b"")
         step = next(line.split()[3] for line in lines if line.startswith(b"note      saved step"))
-        with np.load(tmp_path / "run" / "last.npz") as saved:
-            progress = json.loads(saved["metadata"].tobytes())["metadata"]["progress"]
-        assert progress["trainer"]["step"] >= int(step) > 0
+        assert made(tmp_path / "run") >= int(step) > 0
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
 
@@ -618,7 +616,7 @@ def test_a_worker_that_is_killed_ends_the_run_with_its_state_saved_and_one_line(
         assert process.wait(30) == 5
     assert last.startswith(b"error: a worker process ended early (exit code -9")
     assert last.endswith(b"saved, go on with: charrnn train --resume run")
-    assert steps_of("run", tmp_path) >= 20
+    assert made(tmp_path / "run") >= 20
 
 
 def test_bits_stay_when_a_run_is_resumed_with_another_number_of_workers(tmp_path: Path) -> None:

@@ -61,11 +61,11 @@ def test_the_yardsticks_learn_from_the_training_part_and_are_measured_on_the_val
     test, validation = int(n * 0.2), int(n * 0.1)
     training = n - test - validation
     own, symbols = ids(TEXT)
-    expected = yardsticks(own[:training], own[training : training + validation], symbols)
+    expected = yardsticks(own[:training], own[training : training + validation], Tokenizer(symbols))
     assert told(cwd=trained)["yardsticks"] == told("text", cwd=trained)["yardsticks"] == expected.as_dict()
     other, _ = ids("the king and the cats ")
     (trained / "other").write_text("the king and the cats ")
-    assert told("other", cwd=trained)["yardsticks"] == yardsticks(own[:training], other, symbols).as_dict()
+    assert told("other", cwd=trained)["yardsticks"] == yardsticks(own[:training], other, Tokenizer(symbols)).as_dict()
 
 
 def test_an_evaluation_ends_with_a_verdict_and_yardsticks_can_be_left_out(trained: Path) -> None:
@@ -119,7 +119,7 @@ def test_the_share_of_unknown_characters_is_told(trained: Path, treatment: str, 
 def test_a_text_that_is_counted_is_encoded_as_by_the_tokenizer(tmp_path: Path, treatment: str, symbols: str) -> None:
     (tmp_path / "text").write_text("a b?c🙂 ca?", encoding="utf-8")
     expected = Tokenizer(symbols).encode("a b?c🙂 ca?", unknown=treatment)
-    corpus, missing = encode_counted([str(tmp_path / "text")], Reading(), symbols, treatment)
+    corpus, missing = encode_counted([str(tmp_path / "text")], Reading(), Tokenizer(symbols), treatment)
     assert corpus.ids.tolist() == expected.tolist() and corpus.ids.dtype == expected.dtype
     assert corpus.sha256 == checksum([str(tmp_path / "text")])
     assert missing.count == sum(c not in symbols for c in "a b?c🙂 ca?")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import islice, pairwise
+from itertools import islice, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from charrnn.model import Model
 from charrnn.network.parameters import Parameters
 from charrnn.network.stack import Stack
 from charrnn.network.truncation import Window
+from charrnn.registry import UNITS
 from charrnn.text import pieces
 from charrnn.text.corpus import encode_corpus
 from charrnn.text.pieces import PieceStreams, are_sorted_lines, cut, pack
@@ -34,29 +35,33 @@ from charrnn.training.settings import Settings
 END, d = 0, 5
 
 
-def cut_text(text: str, kind: str) -> list[str]:
-    tokenizer = Tokenizer.from_text(text)
-    starts, stops = cut(tokenizer.encode(text), tokenizer.symbols, kind)
-    return [text[start:stop] for start, stop in zip(starts, stops, strict=True)]
+def cut_text(text: str, kind: str, unit: str) -> list[str]:
+    tokenizer = Tokenizer.from_text(text, unit)
+    ids = tokenizer.encode(text)
+    starts, stops = cut(ids, tokenizer, kind)
+    return [tokenizer.decode(ids[start:stop]) for start, stop in zip(starts, stops, strict=True)]
 
 
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize(
     "kind, text, expected",
     [
         ("lines", "ann\n\nbob\r\n\r\n c\n", ["ann", "bob", " c"]),
         ("lines", "ann\nbob", ["ann", "bob"]),
+        ("lines", "à\r\ne\u0301 \n🇩🇪", ["à", "e\u0301 ", "🇩🇪"]),
         ("lines", "\n\n", []),
         ("lines", "a\x1eb\n", ["a", "b"]),
         ("blank", "a\nb\n\nc\n \t\n\n\nd\n", ["a\nb", "c", "d"]),
         ("blank", "\n\na\r\nb\r\n\r\nc", ["a\r\nb", "c"]),
+        ("blank", "a\n\nà\n \r\nb", ["a", "à", "b"]),
         ("blank", "a\x1eb\n\x1e\nc\nd", ["a", "b", "c\nd"]),
         ("blank", " \n\n", []),
         ("files", "a\n\nb\n\x1e\x1ec\n", ["a\n\nb\n", "c\n"]),
         ("files", "a", ["a"]),
     ],
 )
-def test_a_text_is_cut_into_pieces_that_hold_something(kind: str, text: str, expected: list[str]) -> None:
-    assert cut_text(text, kind) == expected
+def test_a_text_is_cut_into_pieces_that_hold_something(kind: str, text: str, expected: list[str], unit: str) -> None:
+    assert cut_text(text, kind, unit) == expected
 
 
 @pytest.mark.parametrize("copied", [1, 3, 1 << 22])
@@ -67,20 +72,21 @@ def test_packed_pieces_have_the_end_before_the_first_and_after_each(
     tokenizer = Tokenizer("\n\x1e" + "abcd")
     for text in ("ab\n\n\nc\nd\n", "ab\n\nc\n\nd"):
         ids = tokenizer.encode(text)
-        assert tokenizer.decode(pack(ids, tokenizer.symbols, "lines")) == "\nab\nc\nd\n"
-    assert tokenizer.decode(pack(ids, tokenizer.symbols, "blank")) == "\x1eab\x1ec\x1ed\x1e"
-    assert pack(ids, tokenizer.symbols, "none") is ids
-    assert len(pack(ids[:0], tokenizer.symbols, "lines")) == 1
+        assert tokenizer.decode(pack(ids, tokenizer, "lines")) == "\nab\nc\nd\n"
+    assert tokenizer.decode(pack(ids, tokenizer, "blank")) == "\x1eab\x1ec\x1ed\x1e"
+    assert pack(ids, tokenizer, "none") is ids
+    assert len(pack(ids[:0], tokenizer, "lines")) == 1
     with pytest.raises(CorpusError, match=r"no U\+001E"):
-        pack(ids, "\nabcd", "files")
+        pack(ids, Tokenizer("\nabcd"), "files")
 
 
 def test_a_piece_ends_where_a_file_does(tmp_path: Path) -> None:
     for name, text in (("1", "ann\nbob"), ("2", ""), ("3", "cid\n")):
         (tmp_path / name).write_text(text)
-    for kind, expected in (("lines", "\nann\nbob\ncid\n"), ("files", "\x1eann\nbob\x1ecid\n\x1e")):
-        corpus = encode_corpus([str(tmp_path)], Reading(between=end_symbol(kind)))
-        assert Tokenizer(corpus.symbols).decode(pack(corpus.ids, corpus.symbols, kind)) == expected
+    cases = (("lines", "\nann\nbob\ncid\n"), ("files", "\x1eann\nbob\x1ecid\n\x1e"))
+    for unit, (kind, expected) in product(UNITS, cases):
+        corpus = encode_corpus([str(tmp_path)], Reading(between=end_symbol(kind), unit=unit))
+        assert corpus.tokenizer.decode(pack(corpus.ids, corpus.tokenizer, kind)) == expected
 
 
 def list_of(lengths: list[int]) -> Any:
@@ -152,7 +158,7 @@ def parts(text: str, **settings: Any) -> Parts:
 def charrnn_corpus(tokenizer: Tokenizer, text: str) -> Any:
     from charrnn.text.corpus import EncodedCorpus
 
-    return EncodedCorpus(tokenizer.encode(text), tokenizer.symbols, "")
+    return EncodedCorpus(tokenizer.encode(text), tokenizer, "")
 
 
 def test_parts_are_whole_pieces_drawn_at_random_by_the_seed() -> None:
@@ -424,3 +430,27 @@ def test_verses_and_files_are_pieces_too_and_their_end_is_never_printed(tmp_path
         assert set(json.loads(scored.out)["parts"]) == {"training", "validation"}
         resumed = charrnn.resume(run, max_steps=70)
         assert resumed.steps == 70
+
+
+@pytest.mark.parametrize("unit", ["grapheme", "byte"])
+@pytest.mark.parametrize("kind", ["lines", "blank"])
+def test_pieces_of_graphemes_and_of_bytes_are_trained_on_written_and_scored(
+    tmp_path: Path, kind: str, unit: str
+) -> None:
+    apart = {"lines": "", "blank": "\r\n"}[kind]
+    names = [f"{a}e\u0301{b}🇩🇪" for a in "abcdß" for b in "xyzö"]
+    (tmp_path / "t.txt").write_text("".join(f"{name}\r\n{apart}" for name in names), encoding="utf-8", newline="")
+    small: dict[str, Any] = dict(hidden=(16,), seq_length=16, batch_size=2, threads=1, val_frac=0.2, learning_rate=0.01)
+    result = charrnn.train(tmp_path / "t.txt", tmp_path / "run", pieces=kind, unit=unit, max_steps=100, **small)
+    model = result.model
+    assert model.symbols[model.end] == end_symbol(kind)
+    assert len(set(model.pieces(20, seed=1, temperature=0.5).kept) & set(names)) > 1
+    scored = json.loads(command("eval", str(tmp_path / "t.txt"), "--ckpt", str(tmp_path / "run"), "--json").out)
+    assert scored["code_points"] == sum(len(name) + 1 for name in names)
+    called = command("sample", "--ckpt", str(tmp_path / "run"), "--pieces", "5", "--new", "--seed", "1")
+    found = called.out.split()
+    assert called.code == 0 and len(found) >= 5 and "\x1e" not in called.out
+    corpus = encode_corpus([str(tmp_path / "t.txt")], Reading(between=end_symbol(kind)), tokenizer=model.tokenizer)
+    training = parts_of(corpus, Settings(pieces=kind, unit=unit, val_frac=0.2)).training
+    assert not set(found) & set(model.tokenizer.decode(training).split(end_symbol(kind)))
+    assert charrnn.resume(tmp_path / "run", max_steps=101).steps == 101

@@ -175,7 +175,7 @@ def test_an_unknown_character_is_named_by_the_line_of_its_own_file(tmp_path: Pat
     (tmp_path / "a").write_text("aa\naa\naa\n")
     (tmp_path / "b").write_text("a\nax\n")
     with pytest.raises(CorpusError, match="b, line 2, column 2: the model does not know 'x'"):
-        encode_corpus([str(tmp_path)], symbols="\na")
+        encode_corpus([str(tmp_path)], tokenizer=Tokenizer("\na"))
 
 
 def test_unusual_texts_are_read_as_they_are(tmp_path: Path) -> None:
@@ -229,11 +229,20 @@ def test_a_project_that_was_moved_is_resumed_with_its_text_named_and_knows_it_fr
     assert package.resume("old/runs/t", max_steps=7).steps == 7  # from another directory
     shutil.copytree(old, new)
     (old / "t").unlink()
+    (old / "v").unlink()
     (tmp_path / "wrong").write_text(LINE)
     for texts, message in ((None, "cannot be read"), ("wrong", "not the text that new/runs/t was trained on")):
         with pytest.raises(CorpusError, match=message):
             package.resume("new/runs/t", texts, max_steps=8)
-    done = charrnn("train", "new/t", "--resume", "new/runs/t", "--max-steps", "8")
+    for other, message in (
+        ({}, "v: cannot be read"),
+        ({"val_file": "wrong"}, "not the text that new/runs/t was begun"),
+    ):
+        with pytest.raises(CorpusError, match=message):
+            package.resume("new/runs/t", "new/t", max_steps=8, **other)
+    with pytest.raises(CorpusError, match=r"test_file .*: not the text"):
+        package.resume("new/runs/t", "new/t", val_file="new/v", test_file="wrong", max_steps=8)
+    done = charrnn("train", "new/t", "--val-file", "new/v", "--resume", "new/runs/t", "--max-steps", "8")
     assert done.code == 0 and "8 steps" in done.err, done.err
     manifest = json.loads((new / "runs" / "t" / "manifest.json").read_text())
     assert manifest["corpus"] == [str((new / "t").resolve())]

@@ -70,14 +70,14 @@ def test_large_ids_are_kept_in_a_file_that_is_never_stale(tmp_path: Path, monkey
     encoded = encode_corpus([str(source)], ids_path=kept)
     assert kept.exists() and Tokenizer(encoded.symbols).decode(encoded.ids) == MIXED
     encoded.release()
-    again = open_ids(kept, encoded.sha256, encoded.symbols)
+    again = open_ids(kept, encoded.sha256, encoded.tokenizer)
     assert (again.ids == encoded.ids).all()
     for sha256, symbols in (("0" * 64, encoded.symbols), (encoded.sha256, encoded.symbols + "\U0001ffff")):
         with pytest.raises(CorpusError, match="not the ids of this text"):
-            open_ids(kept, sha256, symbols)
+            open_ids(kept, sha256, Tokenizer(symbols))
     kept.write_bytes(b"something else")
     with pytest.raises(CorpusError, match="not the ids"):
-        open_ids(kept, encoded.sha256, encoded.symbols)
+        open_ids(kept, encoded.sha256, encoded.tokenizer)
 
 
 def test_a_vocabulary_of_100_000_symbols_is_numbered(tmp_path: Path) -> None:

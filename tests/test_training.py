@@ -16,6 +16,7 @@ from charrnn.model import load
 from charrnn.registry import OPTIMIZERS
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.text.batches import Streams
+from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.loop import Step, Trainer
 from charrnn.training.optimizers import Updater, clip
 from charrnn.training.run import Run
@@ -35,7 +36,7 @@ def trainer(**options: Any) -> Trainer:
 
 def session(directory: Path, **options: Any) -> Session:
     directory.mkdir(exist_ok=True)
-    return Session(trainer(**options), Run(directory), SYMBOLS, IDS[:50])
+    return Session(trainer(**options), Run(directory), Tokenizer(SYMBOLS), IDS[:50])
 
 
 def run_to(session: Session, last: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from charrnn.inference.ngram import NgramScore
 from charrnn.inference.verdict import learnt_by_heart, verdict
 from charrnn.inference.yardsticks import Yardsticks, yardsticks
 from charrnn.report.yardsticks import growth_lines, lines
+from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.settings import Settings
 
 
@@ -41,6 +43,15 @@ BESIDE = Yardsticks(math.log(65), [ngram(1, 3.3), ngram(2, 2.5), ngram(5, 1.7)],
 def test_a_loss_is_set_beside_the_yardsticks(loss: float, words: str) -> None:
     (sentence,) = verdict(loss, None, [], BESIDE)
     assert words in sentence
+
+
+def test_bits_are_told_per_code_point_where_symbols_are_others() -> None:
+    of_bytes = replace(BESIDE, per_code_point=2.0)
+    assert "by 0.58 bits" in verdict(1.5, None, [], of_bytes)[0]  # twice (1.7 − 1.5) / ln 2
+    assert "by 0.29 bits" in verdict(1.5, None, [], BESIDE)[0]
+    assert "counting 5 symbols at a time" in verdict(1.8, None, [], of_bytes)[0]
+    assert len(verdict(1.5, None, [], of_bytes)) == 2  # 2.6 bits are less than twice 1.5 nats
+    assert len(verdict(1.5, None, [], BESIDE)) == 1
 
 
 def test_a_validation_text_that_repeats_the_training_text_is_told() -> None:
@@ -91,7 +102,7 @@ def test_yardsticks_of_a_text_are_in_order() -> None:
     text = "".join(words)
     symbols = "".join(sorted(set(text)))
     ids = np.array([symbols.index(c) for c in text])
-    found = yardsticks(ids[:1600], ids[1600:], symbols)
+    found = yardsticks(ids[:1600], ids[1600:], Tokenizer(symbols))
     assert found.uniform > found.unigram.nats_per_char > found.best_ngram.nats_per_char
     assert verdict(0.001, None, [], found)[0].startswith("Better than any counting")
 

@@ -240,7 +240,7 @@ def test_yardsticks_are_the_parts_of_one_text_as_json() -> None:
     text = ENGLISH + "Größe 🙂 ἀρχῇ\n" + ENGLISH[:1000]
     tokenizer = Tokenizer.from_text(text)
     ids = tokenizer.encode(text)
-    found = yardsticks(ids[:-3000], ids[-3000:], tokenizer.symbols)
+    found = yardsticks(ids[:-3000], ids[-3000:], tokenizer)
     assert found.uniform == math.log(len(set(text)))
     assert found.ngrams == witten_bell(ids[:-3000], ids[-3000:], tokenizer.size)
     assert found.compressors == compressed(text[-3000:], text[:-3000])

@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 from forge import Member, signed, stored
-from hostile_checkpoints import ESCAPE, good
+from hostile_checkpoints import ESCAPE, good, good_graphemes
 
 from charrnn.errors import CheckpointError
 from charrnn.storage.checkpoint import Checkpoint, load
 
-ARRAYS, METADATA = good()
+# Seeds take turns with two checkpoints, whose symbols are code points and graphemes.
+ARRAYS, METADATA = (good, good_graphemes)[int(sys.argv[2]) % 2]()
 GOOD = signed(ARRAYS, METADATA)
 
 
@@ -66,8 +67,35 @@ def mutate(rng: random.Random, data: bytes) -> bytes:
 
 
 VALUES: list[Any] = [None, True, False, 0, -1, 1, 2, 3, 2**31, 2**63, 10**90, 0.5, -0.0, 1e308, "", "rnn", ESCAPE]
-VALUES += ["\ud800", [], [1], [2, 4], [4, 2], [-1] * 3, [[[]]], {}, {"a": {}}, {"config": {}}]
-NAMES = ["W_xh1", "W_h2a", "W_h3a", "b_a", "vocabulary", "state.", "state.H1", "metadata", "W h", "x" * 100, "x" * 101]
+VALUES += [
+    "grapheme",
+    "byte",
+    "nfkc",
+    "\ud800",
+    [],
+    [1],
+    [2, 4],
+    [4, 2],
+    [-1] * 3,
+    [[[]]],
+    {},
+    {"a": {}},
+    {"config": {}},
+]
+NAMES = [
+    "W_xh1",
+    "W_h2a",
+    "W_h3a",
+    "b_a",
+    "vocabulary",
+    "vocabulary_lengths",
+    "state.",
+    "state.H1",
+    "metadata",
+    "W h",
+    "x" * 100,
+    "x" * 101,
+]
 DTYPES = ["<f4", "<f8", "<i8", "|u1", "<u2", "<u4", "<u8", "|b1", "<f2", ">f4"]
 
 
@@ -130,15 +158,19 @@ def mutant(rng: random.Random) -> tuple[bytes, bool]:
 
 def is_sound(checkpoint: Checkpoint) -> bool:
     """Whether it keeps what `load` promises, said once more and otherwise."""
-    layers, points = checkpoint.hidden, [ord(c) for c in checkpoint.symbols]
+    layers, symbols = checkpoint.hidden, list(checkpoint.symbols)
+    longest = 32 if checkpoint.unit == "grapheme" else 1
     arrays = [*checkpoint.weights.values(), *checkpoint.extra.values()]
     largest = max(max(a.shape, default=0) for a in checkpoint.weights.values())
     return (
         1 <= len(layers) <= 100
         and all(isinstance(width, int) and not isinstance(width, bool) and 1 <= width <= largest for width in layers)
-        and checkpoint.weights[f"W_h{len(layers)}a"].shape == (layers[-1], len(points))
-        and points == sorted(set(points))
-        and checkpoint.symbols.encode("utf-8") != b""  # which refuses surrogates
+        and checkpoint.weights[f"W_h{len(layers)}a"].shape == (layers[-1], len(symbols))
+        and symbols == sorted(set(symbols))
+        and all(1 <= len(symbol) <= longest for symbol in symbols)
+        and "".join(symbols).encode("utf-8") != b""  # which refuses surrogates
+        and checkpoint.unit in ("codepoint", "grapheme")  # all bytes are more symbols than these weights have
+        and checkpoint.normalize in ("none", "nfc", "nfkc")
         and {str(a.dtype) for a in checkpoint.weights.values()} in ({"float32"}, {"float64"})
         and all(a.dtype.kind != "f" or bool(np.isfinite(np.abs(a)).all()) for a in arrays)
         and all(isinstance(value, dict) for value in (checkpoint.settings, checkpoint.progress))

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from charrnn.cli.terminal import LiveLine, columns, fitting, say
 from charrnn.report.novelty import summary
+from charrnn.report.scores import NOUNS, short
 from charrnn.report.yardsticks import lines
 from charrnn.text.pieces import PieceStreams
 from charrnn.training.preflight import describe_bytes, preflight
@@ -67,10 +68,11 @@ class Display:
         widths = ", ".join(map(str, architecture.hidden))
         each = f"{streams.steps_per_epoch:,} step{'s' if streams.steps_per_epoch != 1 else ''} an epoch"
         files = f", from {corpus.files:,} files" if corpus.files > 1 else ""
-        say(f"text      {corpus.characters:,} characters, {len(corpus.symbols):,} different{files}")
+        noun = NOUNS[corpus.tokenizer.unit]
+        say(f"text      {corpus.characters:,} {noun}s, {len(corpus.symbols):,} different{files}")
         if isinstance(streams, PieceStreams):
             say(
-                f"pieces    {streams.count:,} to train on, of {streams.median:,} characters (median), "
+                f"pieces    {streams.count:,} to train on, of {streams.median:,} {noun}s (median), "
                 f"{streams.longest:,} at most"
             )
         say(
@@ -79,7 +81,7 @@ class Display:
             HEAD,
         )
         say(
-            f"training  {streams.batch_size} × {streams.seq_length} characters a step, {each}"
+            f"training  {streams.batch_size} × {streams.seq_length} {noun}s a step, {each}"
             + (f", {streams.dropped:,} left over" if streams.dropped else ""),
             HEAD,
         )
@@ -155,10 +157,7 @@ class Display:
         self._close()
         for name, score in (("validation", result.validation), ("test", result.test)):
             if score:
-                say(
-                    f"{name:<11}{score.nats_per_char:.4f} nats, {score.bits_per_char:.4f} bits per character, "
-                    f"perplexity {score.perplexity:.3f}"
-                )
+                say(f"{name:<11}{short(score, result.model.unit)}")
         if result.validation and result.yardsticks:
             say("beside it, bits per character of the validation text:")
             for line in lines(result.validation.nats_per_char, result.model.parameters.vector.size, result.yardsticks):

@@ -6,6 +6,7 @@ import json
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,15 +111,15 @@ def evaluate(
     missing, kind = None, model.piece_kind
     if file is not None:
         reading = replace(reading_of(run, encoding), between=end_symbol(kind))
-        corpus, missing = encode_counted([file], reading, model.symbols, unknown)
+        corpus, missing = encode_counted([file], reading, model.tokenizer, unknown)
     elif run is not None:
-        corpus = own_text(run, model.symbols)
+        corpus = own_text(run, model.tokenizer)
     else:
         raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn eval text.txt")
     whisper(corpus.notes)
 
     parts, scores, whole, text = None, {}, None, corpus.ids
-    with nullcontext() if per_char is None else writing(per_char, model.symbols) as write:
+    with nullcontext() if per_char is None else writing(per_char, model.tokenizer.names) as write:
         if run is not None and run.manifest().sha256 == corpus.sha256:
             print(f"this is the text of {shown(path)}: its parts are scored apart", file=sys.stderr)
             parts = parts_of(corpus, run.config({}), run.manifest().unknown)
@@ -126,7 +127,7 @@ def evaluate(
                 n = streams if len(ids) <= EXACT else max(streams, SIDE_BY_SIDE)
                 scores[name] = _score(model, ids, name, offset, n, workers, write if file is None else None)
         if file is not None:
-            text = pack(corpus.ids, model.symbols, kind)
+            text = pack(corpus.ids, model.tokenizer, kind)
             whole = _score(model, text, "whole", 0, streams, workers, write)
     held = None if parts is None else parts.held_out()
     compared = whole if parts is None else scores[held] if held else None
@@ -147,7 +148,7 @@ def evaluate(
         return
     if show:
         _show_text(model, ids if file is None else text, show_length, color)
-    for line in (*parts_lines(scores), *([] if whole is None else lines(whole))):
+    for line in (*parts_lines(scores, model.unit), *([] if whole is None else lines(whole, model.unit))):
         sys.stdout.write(f"{line}\n")
     if missing and missing.count:
         sys.stdout.write(f"{unknown_line(missing, unknown)}\n")
@@ -173,7 +174,7 @@ def _score(model: Model, ids: Any, name: str, offset: int, streams: int, workers
         for part in surprises(model.parameters, ids, progress=bar.update, end=model.end):
             tally.add(part)
             write(name, offset, part)
-        return tally.score()
+        return model.told_per_code_point(tally.score(), ids)
 
 
 def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) -> Yardsticks | None:
@@ -186,27 +187,37 @@ def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) ->
         return None
     if parts is None:
         try:
-            parts = parts_of(own_text(run, model.symbols), run.config({}), run.manifest().unknown)
+            parts = parts_of(own_text(run, model.tokenizer), run.config({}), run.manifest().unknown)
         except CharrnnError as error:
             print(f"no yardsticks: {error}", file=sys.stderr)
             return None
     seconds = expected_seconds(len(parts.training), len(ids))
     if seconds > 5:
         print(f"measuring the yardsticks takes about {seconds:.0f} s (--no-yardsticks)", file=sys.stderr)
-    return yardsticks(parts.training, ids, model.symbols, model.end)
+    return yardsticks(parts.training, ids, model.tokenizer, model.end)
 
 
 def _show_text(model: Model, ids: Any, length: int, color: str) -> None:
     from charrnn.inference.surprise import bits
     from charrnn.report.surprise import shown as drawn
-    from charrnn.text.tokenizer import Tokenizer
 
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     beginning = ids[:length]
     if len(beginning) < len(ids):
         print(f"the first {length:,} of {len(ids):,} characters (--show-length)", file=sys.stderr)
-    text = Tokenizer(model.symbols).decode(beginning)
+    texts: list[str] = []
+    surprise: list[float] = []
+    waiting = 0.0
+    told = chain(
+        bits(model.parameters, beginning, model.end), repeat(0.0)
+    )  # one more text where a character is cut off
+    for text, value in zip(model.tokenizer.decoded(beginning.tolist()), told, strict=False):
+        waiting += value  # of the bytes of a character
+        if text:
+            texts.append(text)
+            surprise.append(waiting)
+            waiting = 0.0
     painted = color == "always" or (color == "auto" and terminal.colours())
-    for line in drawn(text, bits(model.parameters, beginning, model.end), colour=painted):
+    for line in drawn(texts, surprise, colour=painted):
         sys.stdout.write(f"{line}\n")
     sys.stdout.write("\n")

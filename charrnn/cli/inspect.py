@@ -53,9 +53,9 @@ def inspect(
     path = chosen(ckpt)
     checkpoint, run = load(path), run_of(path)
     if text is not None:
-        corpus = encode_corpus([text], reading_of(run, encoding), symbols=checkpoint.symbols, unknown=unknown)
+        corpus = encode_corpus([text], reading_of(run, encoding), tokenizer=checkpoint.tokenizer, unknown=unknown)
     elif run is not None:
-        corpus = own_text(run, checkpoint.symbols)
+        corpus = own_text(run, checkpoint.tokenizer)
     else:
         raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn inspect text.txt")
     whisper(corpus.notes)

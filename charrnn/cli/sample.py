@@ -29,7 +29,12 @@ def sample(
     ckpt: Ckpt = None,
     length: Annotated[
         int | None,
-        typer.Option(min=0, help="Characters to write (default 500); the most in a piece (10000).", metavar="INTEGER"),
+        typer.Option(
+            min=0,
+            help="Symbols to write (default 500), as characters or bytes, whichever the model writes; the most in a "
+            "piece (10000).",
+            metavar="INTEGER",
+        ),
     ] = None,
     pieces: Annotated[
         int | None,
@@ -103,11 +108,11 @@ def sample(
     Choice(temperature, top_k, top_p, greedy)  # before anything is read
     path = chosen(_checkpoint(run or [], ckpt))
     model = load(path)
-    corpus = None if novelty is None else _corpus(novelty, path, model.symbols)
+    corpus = None if novelty is None else _corpus(novelty, path, model.tokenizer)
     given = read_corpus([prompt_file]) if prompt_file is not None else prompt or ""
     if prompt_file == "-":
         given = given.removesuffix("\r\n" if given.endswith("\r\n") else "\n")
-    if "\r" not in model.symbols:  # a text file of Windows, for a model that has read others
+    if not any("\r" in symbol for symbol in model.symbols):  # a text file of Windows, for a model that has read others
         given = given.replace("\r\n", "\n")
     if num_samples > 1 and (greedy or top_k == 1):
         print(f"{num_samples} samples would be the same text: without chance there is only one", file=sys.stderr)
@@ -188,7 +193,7 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([nt\\])", lambda match: meant[match[1]], text)
 
 
-def _corpus(novelty: str, path: Path, symbols: str) -> Any:
+def _corpus(novelty: str, path: Path, tokenizer: Any) -> Any:
     """The code points of the text that samples are compared with."""
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import code_points
@@ -196,10 +201,10 @@ def _corpus(novelty: str, path: Path, symbols: str) -> Any:
 
     if novelty != OWN:
         return code_points(read_corpus([novelty], reading_of(run_of(path))))
-    return _own(path, symbols, "name one, as in: --novelty text.txt")
+    return _own(path, tokenizer, "name one, as in: --novelty text.txt")
 
 
-def _own(path: Path, symbols: str, advice: str) -> Any:
+def _own(path: Path, tokenizer: Any, advice: str) -> Any:
     """The code points of the run's training text."""
     from charrnn.text.tokenizer import code_points
     from charrnn.training.parts import own_text, parts_of, run_of
@@ -207,8 +212,8 @@ def _own(path: Path, symbols: str, advice: str) -> Any:
     run = run_of(path)
     if run is None:
         raise ConfigError(f"{path}: its own text is not known; {advice}")
-    parts = parts_of(own_text(run, symbols), run.config({}), run.manifest().unknown)
-    return code_points(symbols)[parts.training]
+    parts = parts_of(own_text(run, tokenizer), run.config({}), run.manifest().unknown)
+    return code_points(tokenizer.decode(parts.training))
 
 
 def _check_pieces(pieces: int | None, new: bool, others: dict[str, object]) -> None:
@@ -223,7 +228,7 @@ def _known(path: Path, model: Model) -> set[str]:
     """The pieces of the run's training text."""
     if model.end is None:  # which `Model.pieces` refuses
         return set()
-    text = _own(path, model.symbols, "leave --new out").tobytes().decode("utf-32-le", "surrogatepass")
+    text = _own(path, model.tokenizer, "leave --new out").tobytes().decode("utf-32-le", "surrogatepass")
     return set(text.split(model.symbols[model.end]))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -226,12 +226,11 @@ def _restrict(P: Array, choice: Choice) -> None:
         p[order[keep:]] = 0
 
 
-def until(characters: Iterator[str], length: int, stop: str | None = None) -> Iterator[str]:
-    """The first `length` characters, or those up to and with the text `stop`."""
+def until(characters: Iterable[str], stop: str) -> Iterator[str]:
+    """The characters up to and with the text `stop`."""
     tail = ""
-    for character in islice(characters, length):
+    for character in characters:
         yield character
-        if stop:
-            tail = (tail + character)[-len(stop) :]
-            if tail == stop:
-                return
+        tail = (tail + character)[-len(stop) :]
+        if tail == stop:
+            return

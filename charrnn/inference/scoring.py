@@ -25,6 +25,8 @@ ROWS = 4096  # predictions worked through at a time: bounds memory, changes noth
 class Score:
     """Mean cross-entropy in nats per character over `characters` predictions, and the share that was right.
 
+    A character is a symbol of the network. `code_points` says how many code points the symbols had, if they are others.
+
     `log_probabilities` (characters,), in nats, are None if they were not asked for. `state` is what the network holds
     when it has read the whole text; None if the text was read as many streams.
     """
@@ -32,6 +34,7 @@ class Score:
     nats_per_char: float
     accuracy: float
     characters: int
+    code_points: int | None = None
     log_probabilities: Array | None = field(default=None, repr=False, compare=False)
     state: State | None = field(default=None, repr=False, compare=False)
 
@@ -41,6 +44,16 @@ class Score:
         return self.nats_per_char / math.log(2)
 
     @property
+    def bits_per_code_point(self) -> float:
+        """Comparable between networks whose symbols are others."""
+        return self.bits_per_char * self.per_code_point
+
+    @property
+    def per_code_point(self) -> float:
+        """Symbols of a code point."""
+        return 1.0 if self.code_points is None else self.characters / max(self.code_points, 1)
+
+    @property
     def perplexity(self) -> float:
         """e to the power of nats: among how many equally probable characters the network hesitates."""
         return math.exp(min(self.nats_per_char, 700.0))
@@ -48,7 +61,8 @@ class Score:
     def as_dict(self) -> dict[str, float]:
         """Plain numbers."""
         names = ("nats_per_char", "bits_per_char", "perplexity", "accuracy", "characters")
-        return {name: getattr(self, name) for name in names}
+        own = () if self.code_points is None else ("code_points", "bits_per_code_point")
+        return {name: getattr(self, name) for name in (*names, *own)}
 
 
 def evaluate(
@@ -110,6 +124,7 @@ def evaluate(
         math.fsum(part.nats for part in results) / count,
         sum(part.right for part in results) / count,
         count,
+        None,
         None if losses is None else -losses[:count],
         _read(parameters, ids[-1:], results[0].state, end) if n == 1 else None,
     )
@@ -137,7 +152,8 @@ def _continued(
     right = part.right + int(A.argmax() == ids[0])
     log_probabilities = -np.append(first, losses[0]) if keep else None
     nats, count = part.nats + float(first), len(ids)
-    return Score(nats / count, right / count, count, log_probabilities, _read(parameters, ids[-1:], part.state, end))
+    kept = _read(parameters, ids[-1:], part.state, end)
+    return Score(nats / count, right / count, count, None, log_probabilities, kept)
 
 
 def _read(parameters: Parameters, ids: Array, state: State, end: int | None) -> State:

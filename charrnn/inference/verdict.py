@@ -37,31 +37,30 @@ def learnt_by_heart(validation: float, train: float | None, losses: Sequence[flo
     )
 
 
-def _bits(nats: float) -> float:
-    return nats / math.log(2)
-
-
 def _beside(validation: float, yardsticks: Yardsticks | None) -> list[str]:
     if yardsticks is None:
         return []
     best, unigram = yardsticks.best_ngram, yardsticks.unigram
+    bits = yardsticks.per_code_point / math.log(2)
     if validation >= yardsticks.uniform:
         said = ["No better than a uniform guess: the network has learnt nothing that holds for this text."]
     elif validation >= unigram.nats_per_char:
         said = ["It does not yet know how often each character occurs: train longer, or with a higher rate."]
     elif (bigram := _of_order(2, yardsticks)) and validation >= bigram.nats_per_char:
-        behind = _bits(validation - bigram.nats_per_char)
+        behind = bits * (validation - bigram.nats_per_char)
         said = [f"Not yet as good as a table of which character follows which, by {behind:.2f} bits a character."]
-    elif f"{abs(_bits(validation - best.nats_per_char)):.2f}" == "0.00":
+    elif f"{abs(bits * (validation - best.nats_per_char)):.2f}" == "0.00":
         said = [f"As good as counting {best.order} characters at a time, the best counting there is for this text."]
     elif validation >= best.nats_per_char:
-        behind = _bits(validation - best.nats_per_char)
-        said = [f"Not yet as good as counting {best.order} characters at a time, by {behind:.2f} bits a character."]
+        behind = bits * (validation - best.nats_per_char)
+        said = [
+            f"Not yet as good as counting {best.order} {yardsticks.noun} at a time, by {behind:.2f} bits a character."
+        ]
     else:
-        ahead = _bits(best.nats_per_char - validation)
+        ahead = bits * (best.nats_per_char - validation)
         said = [f"Better than any counting of character sequences, by {ahead:.2f} bits a character."]
     given = [score for score in yardsticks.compressors if score.name.startswith("xz given")]
-    if given and given[0].bits_per_char < _bits(min(validation, best.nats_per_char)):
+    if given and given[0].bits_per_char < bits * min(validation, best.nats_per_char):
         said.append("This text repeats passages of the training text (xz finds them): the loss measures memory too.")
     return said
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from charrnn.inference.compressors import CHARACTERS, GIVEN_CHARACTERS, CompressorScore, compressed
 from charrnn.inference.ngram import TRAIN_CHARACTERS, Ids, NgramScore, best, witten_bell
-from charrnn.text.tokenizer import code_points
+from charrnn.text.tokenizer import Tokenizer
 
 SECONDS = 1.5  # for a million characters, on one core
 
@@ -20,11 +20,19 @@ class Yardsticks:
     uniform: nats per character of a guess among all symbols, ln a.
     ngrams: n-gram models of order 1, 2, …, on every character but the first.
     compressors: general compressors, on the text's beginning.
+    per_code_point: symbols of a code point of the text; a loss per symbol times it is one per code point, as those of
+        the compressors are.
     """
 
     uniform: float
     ngrams: list[NgramScore]
     compressors: list[CompressorScore]
+    per_code_point: float = 1.0
+
+    @property
+    def noun(self) -> str:
+        """What the symbols are called that the n-gram models count."""
+        return "characters" if self.per_code_point == 1 else "symbols"
 
     @property
     def unigram(self) -> NgramScore:
@@ -44,27 +52,24 @@ class Yardsticks:
             "best_ngram": self.best_ngram.as_dict(),
             "ngrams": [score.as_dict() for score in self.ngrams],
             "compressors": [score.as_dict() for score in self.compressors],
+            "symbols_per_code_point": self.per_code_point,
         }
 
 
-def yardsticks(train_ids: Ids, test_ids: Ids, symbols: str, end: int | None = None) -> Yardsticks:
-    """The yardsticks of the text `test_ids` (M,), learned from `train_ids` (N,), both in the vocabulary `symbols`.
+def yardsticks(train_ids: Ids, test_ids: Ids, tokenizer: Tokenizer, end: int | None = None) -> Yardsticks:
+    """The yardsticks of the text `test_ids` (M,), learned from `train_ids` (N,), both in the vocabulary of `tokenizer`.
 
     Of a text of pieces, each begins with the id `end`, and no n-gram's context goes on past it; compressors do not know
     of pieces.
     Raises CorpusError as `witten_bell` does. Long texts are cut as `witten_bell` and `compressed` say, and each score
     says how much it has used.
     """
-    ngrams = witten_bell(train_ids, test_ids, len(symbols), end=end)
-    text, given = _text(test_ids[:CHARACTERS], symbols), _text(train_ids[-GIVEN_CHARACTERS:], symbols)
-    return Yardsticks(math.log(len(symbols)), ngrams, compressed(text, given))
+    ngrams = witten_bell(train_ids, test_ids, tokenizer.size, end=end)
+    text, given = tokenizer.decode(test_ids[:CHARACTERS]), tokenizer.decode(train_ids[-GIVEN_CHARACTERS:])
+    per_code_point = (len(test_ids) - 1) / max(tokenizer.code_points_in(test_ids[1:]), 1)
+    return Yardsticks(math.log(tokenizer.size), ngrams, compressed(text, given), per_code_point)
 
 
 def expected_seconds(train: int, test: int) -> float:
     """About how long the yardsticks of so many characters take; more of the training text are not counted."""
     return SECONDS * (min(train, TRAIN_CHARACTERS) + test) / 1e6
-
-
-def _text(ids: Ids, symbols: str) -> str:
-    """What `Tokenizer.decode` returns, without a step per character."""
-    return code_points(symbols)[ids].tobytes().decode("utf-32-le", "surrogatepass")

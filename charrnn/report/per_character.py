@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def check_suffix(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path, symbols: str) -> Iterator[Write]:
+def writing(path: Path, symbols: Sequence[str]) -> Iterator[Write]:
     """Gives a function that writes the rows of some predictions, of a part by its name and its offset in the text.
 
     The file takes its place whole at the end of the block, or not at all. A log-probability of minus infinity is `-inf`
@@ -40,7 +40,7 @@ def writing(path: Path, symbols: str) -> Iterator[Write]:
         text.detach()
 
 
-def _csv(file: io.TextIOWrapper, symbols: str) -> Write:
+def _csv(file: io.TextIOWrapper, symbols: Sequence[str]) -> Write:
     writer = csv.writer(file)
     numbers = range(1, min(ALTERNATIVES, len(symbols)) + 1)
     writer.writerow([*COLUMNS, *(f"{name}_{i}" for i in numbers for name in ("alternative", "probability"))])
@@ -53,7 +53,7 @@ def _csv(file: io.TextIOWrapper, symbols: str) -> Write:
     return write
 
 
-def _json_lines(file: io.TextIOWrapper, symbols: str) -> Write:
+def _json_lines(file: io.TextIOWrapper, symbols: Sequence[str]) -> Write:
     def write(part: str, offset: int, surprise: Surprise) -> None:
         for at, symbol, nats, rank, alternatives in _rows(offset, surprise, symbols):
             finite = math.isfinite(nats)
@@ -72,7 +72,7 @@ def _json_lines(file: io.TextIOWrapper, symbols: str) -> Write:
 
 
 def _rows(
-    offset: int, surprise: Surprise, symbols: str
+    offset: int, surprise: Surprise, symbols: Sequence[str]
 ) -> Iterator[tuple[int, str, float, int, list[tuple[str, float]]]]:
     columns = zip(
         surprise.targets.tolist(),

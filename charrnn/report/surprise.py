@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 
 LEVELS = (1.0, 2.0, 4.0, 8.0)  # bits from which a character is marked, and marked more strongly
@@ -17,8 +17,8 @@ def level(bits: float) -> int:
     return sum(bits >= bound for bound in LEVELS)
 
 
-def shown(text: str, bits: Sequence[float], *, colour: bool, width: int = 80) -> Iterator[str]:
-    """The lines of a text, of whose characters each has its surprise in bits, and what the marks mean.
+def shown(text: Iterable[str], bits: Sequence[float], *, colour: bool, width: int = 80) -> Iterator[str]:
+    """The lines of a text of characters, of which each has its surprise in bits, and what the marks mean.
 
     A line end is shown as ⏎, another character that does not print by its escape.
     """
@@ -31,7 +31,7 @@ def shown(text: str, bits: Sequence[float], *, colour: bool, width: int = 80) ->
             cells, filled = [], 0
         cells.append((drawn, strength))
         filled += _columns(drawn)
-        if character == "\n":
+        if character.endswith("\n"):
             yield from _line(cells, colour)
             cells, filled = [], 0
     if cells:
@@ -60,9 +60,9 @@ def _legend(colour: bool) -> str:
 
 
 def _drawn(character: str) -> str:
-    if character == "\n":
+    if character.endswith("\n"):
         return "⏎"
-    if character.isprintable() or unicodedata.combining(character):
+    if all(c.isprintable() or unicodedata.combining(c) for c in character):
         return character
     return ascii(character)[1:-1]
 

@@ -7,7 +7,9 @@ a file can be undamaged and still be made by anyone. Which arrays a cell needs, 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +17,36 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.errors import CheckpointError, DivergedError, shown
-from charrnn.registry import NAME, NAME_RULE
+from charrnn.registry import BYTES, LONGEST_SYMBOL, NAME, NAME_RULE, NORMALIZATIONS, UNITS
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.archive import read_archive, write_archive
 
 Array = npt.NDArray[Any]
 
-FORMAT = 2  # 1 kept the settings in "progress", under "config"; it loads for ever
+FORMAT = 3  # 1 kept the settings in "progress", under "config", 2 had code points alone; both load for ever
 MAX_LAYERS = 100
 MAX_SYMBOLS = 0x110000 - 0x800  # all code points but the surrogates
 _STATE = "state."
+_LENGTHS = "vocabulary_lengths"
 
 
 @dataclass
 class Checkpoint:
-    """A network as plain data, with its vocabulary. `progress` and `extra` are the training's own state, if any."""
+    """A network as plain data, with its vocabulary. `progress` and `extra` are the training's own state, if any.
+
+    symbols: sorted; of the unit codepoint one character each, of grapheme up to LONGEST_SYMBOL, of byte those of BYTES.
+    """
 
     cell: str
     hidden: tuple[int, ...]
     activation: str
-    symbols: str
+    symbols: Sequence[str]
     weights: dict[str, Array]
     settings: dict[str, object] = field(default_factory=dict)
     progress: dict[str, object] = field(default_factory=dict)
     extra: dict[str, Array] = field(default_factory=dict)
+    unit: str = "codepoint"
+    normalize: str = "none"
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -52,12 +60,14 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "cell": checkpoint.cell,
         "hidden": list(checkpoint.hidden),
         "activation": checkpoint.activation,
+        "unit": checkpoint.unit,
+        "normalize": checkpoint.normalize,
         "settings": checkpoint.settings,
         "progress": checkpoint.progress,
     }
     arrays = {
         **checkpoint.weights,
-        "vocabulary": np.array([ord(c) for c in checkpoint.symbols], np.uint32),
+        **_vocabulary(checkpoint.symbols, checkpoint.unit),
         **{f"{_STATE}{name}": array for name, array in checkpoint.extra.items()},
     }
     name = _not_finite(arrays)
@@ -73,7 +83,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def load(path: Path) -> Checkpoint:
     """Reads a checkpoint file, or the best one of a run directory.
 
-    Its numbers are finite, its vocabulary is sorted characters, its weights are of one dtype, no layer is wider than a
+    Its numbers are finite, its vocabulary is sorted symbols, its weights are of one dtype, no layer is wider than a
     stored weight, and the output layer fits; CheckpointError if not. That every weight is there in its very shape is
     for the network to check, before it allocates any. StorageError if the system cannot read the file.
     """
@@ -94,15 +104,23 @@ def load(path: Path) -> Checkpoint:
 def _checkpoint(arrays: dict[str, Array], metadata: dict[str, object]) -> Checkpoint:
     """The checkpoint that arrays and metadata stand for; ValueError that says what contradicts what."""
     progress = fields.mapping(metadata, "progress")
-    if fields.whole(metadata, "format", 1, FORMAT) == 1:
+    version = fields.whole(metadata, "format", 1, FORMAT)
+    if version == 1:
         metadata = {**metadata, "settings": progress.pop("config", {})}
     known = {"format", "cell", "hidden", "activation", "settings", "progress"}
+    if version >= 3:
+        known |= {"unit", "normalize"}
     if set(metadata) - known:
-        raise ValueError(f"it has {shown(', '.join(sorted(set(metadata) - known)))}, which format {FORMAT} does not")
+        raise ValueError(f"it has {shown(', '.join(sorted(set(metadata) - known)))}, which format {version} does not")
+    if version < 3:
+        metadata = {**metadata, "unit": "codepoint", "normalize": "none"}
     extra = {name.removeprefix(_STATE): arrays.pop(name) for name in list(arrays) if name.startswith(_STATE)}
     if "vocabulary" not in arrays:
         raise ValueError("vocabulary is missing")
-    symbols = _symbols(arrays.pop("vocabulary"))
+    unit, normalize = _one_of(metadata, "unit", UNITS), _one_of(metadata, "normalize", NORMALIZATIONS)
+    if unit == "byte" and normalize != "none":
+        raise ValueError(f"unit is byte and normalize {normalize}; bytes have no normal form")
+    symbols = _symbols(arrays.pop("vocabulary"), unit, arrays.pop(_LENGTHS, None) if unit == "grapheme" else None)
     hidden = _hidden(metadata)
     _check_weights(arrays, hidden, len(symbols))
     return Checkpoint(
@@ -114,6 +132,8 @@ def _checkpoint(arrays: dict[str, Array], metadata: dict[str, object]) -> Checkp
         fields.mapping(metadata, "settings"),
         progress,
         extra,
+        unit,
+        normalize,
     )
 
 
@@ -124,14 +144,48 @@ def _name(metadata: dict[str, object], key: str) -> str:
     return name
 
 
-def _symbols(vocabulary: Array) -> str:
-    """The characters of the stored code points (symbols,)."""
-    if vocabulary.dtype != np.uint32 or vocabulary.ndim != 1 or not 0 < vocabulary.size <= MAX_SYMBOLS:
-        raise ValueError(f"its vocabulary is {_kind(vocabulary)}; it must be 1 to {MAX_SYMBOLS} of uint32")
+def _one_of(metadata: dict[str, object], key: str, names: Sequence[str]) -> str:
+    name = fields.text(metadata, key)
+    if name not in names:
+        raise ValueError(f"{key} is {fields.literal(name)}; it must be one of {', '.join(names)}")
+    return name
+
+
+def _vocabulary(symbols: Sequence[str], unit: str) -> dict[str, Array]:
+    """The arrays that hold a vocabulary: code points, and of graphemes how many of them each one has."""
+    if unit != "grapheme":
+        return {"vocabulary": np.array([ord(symbol) for symbol in symbols], np.uint32)}
+    points = np.array([ord(c) for symbol in symbols for c in symbol], np.uint32)
+    return {"vocabulary": points, _LENGTHS: np.array([min(len(symbol), 255) for symbol in symbols], np.uint8)}
+
+
+def _symbols(vocabulary: Array, unit: str, lengths: Array | None) -> Sequence[str]:
+    """The symbols of the stored code points; of the unit grapheme each has the next of `lengths` (symbols,)."""
+    if unit != "grapheme":
+        symbols = _characters(vocabulary)
+        if (vocabulary[1:] <= vocabulary[:-1]).any():
+            raise ValueError("its vocabulary is not sorted, or holds a character twice")
+        if unit == "byte" and symbols != BYTES:
+            raise ValueError("its unit is byte, and its vocabulary is not that of all bytes")
+        return symbols
+    if lengths is None:
+        raise ValueError(f"{_LENGTHS} is missing")
+    if lengths.dtype != np.uint8 or lengths.ndim != 1 or not 0 < lengths.size <= MAX_SYMBOLS:
+        raise ValueError(f"{_LENGTHS} is {_kind(lengths)}; it must be 1 to {MAX_SYMBOLS} of uint8")
+    if not 1 <= lengths.min() <= lengths.max() <= LONGEST_SYMBOL or lengths.sum(dtype=np.int64) != vocabulary.size:
+        raise ValueError(f"{_LENGTHS} must be from 1 to {LONGEST_SYMBOL}, and add up to the size of the vocabulary")
+    text, ends = _characters(vocabulary, LONGEST_SYMBOL * MAX_SYMBOLS), np.cumsum(lengths, dtype=np.int64).tolist()
+    clusters = tuple(text[end - length : end] for end, length in zip(ends, lengths.tolist(), strict=True))
+    if any(second <= first for first, second in pairwise(clusters)):
+        raise ValueError("its vocabulary is not sorted, or holds a grapheme twice")
+    return clusters
+
+
+def _characters(vocabulary: Array, most: int = MAX_SYMBOLS) -> str:
+    if vocabulary.dtype != np.uint32 or vocabulary.ndim != 1 or not 0 < vocabulary.size <= most:
+        raise ValueError(f"its vocabulary is {_kind(vocabulary)}; it must be 1 to {most} of uint32")
     if vocabulary.max() > 0x10FFFF or (vocabulary >> 11 == 0xD800 >> 11).any():
         raise ValueError("its vocabulary holds numbers that are no characters")
-    if (vocabulary[1:] <= vocabulary[:-1]).any():
-        raise ValueError("its vocabulary is not sorted, or holds a character twice")
     return vocabulary.astype("<u4").tobytes().decode("utf-32-le")
 
 

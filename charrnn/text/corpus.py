@@ -7,6 +7,7 @@ ids stay in memory; more are written to a file and mapped, so that a corpus may 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,31 +17,37 @@ import numpy as np
 
 from charrnn.errors import CorpusError
 from charrnn.storage.ids import map_ids, write_ids
+from charrnn.text.characters import graphemes
 from charrnn.text.reading import UTF8, Reading
 from charrnn.text.sources import IN_MEMORY, Sources
-from charrnn.text.tokenizer import GROW, Ids, Tokenizer, UnknownSymbolsError, code_points, ids_dtype, union
+from charrnn.text.tokenizer import GROW, Ids, Tokenizer, UnknownSymbolsError, code_points, ids_dtype
 
 Progress = Callable[[int], object] | None
 
 
 @dataclass(frozen=True)
 class EncodedCorpus:
-    """A text as ids (characters,), its vocabulary, and the SHA-256 of the text in UTF-8.
+    """A text as ids (symbols,), its vocabulary, and the SHA-256 of the text in UTF-8, or of its bytes.
 
     `release` gives the memory of a mapped text back to the system; for a text in memory it does nothing. `files` says
     how many files were read (0: none, the ids were kept), `notes` what was left out or changed, a line each.
     """
 
     ids: Ids
-    symbols: str
+    tokenizer: Tokenizer
     sha256: str
     release: Callable[[], object] = field(default=lambda: None)
     files: int = 0
     notes: tuple[str, ...] = ()
 
     @property
+    def symbols(self) -> Sequence[str]:
+        """The vocabulary."""
+        return self.tokenizer.symbols
+
+    @property
     def characters(self) -> int:
-        """Characters, which are as many as ids."""
+        """Symbols, which are as many as ids."""
         return len(self.ids)
 
 
@@ -50,57 +57,62 @@ def read_corpus(arguments: Sequence[str], reading: Reading = UTF8) -> str:
     A byte order mark is no part of a text. Raises CorpusError where a file is missing or is no text.
     """
     with Sources(arguments, reading) as sources:
-        return "".join(piece if isinstance(piece, str) else piece.decode() for _, piece in sources.pieces())
+        pieces = [piece for _, piece in sources.pieces()]
+    if reading.unit == "byte":
+        return b"".join(piece for piece in pieces if isinstance(piece, bytes)).decode("utf-8", "replace")
+    return "".join(piece if isinstance(piece, str) else piece.decode() for piece in pieces)
 
 
 def encode_corpus(
     arguments: Sequence[str],
     reading: Reading = UTF8,
     ids_path: Path | None = None,
-    symbols: str | None = None,
+    tokenizer: Tokenizer | None = None,
     unknown: str = "error",
     progress: Progress = None,
 ) -> EncodedCorpus:
-    """The ids of a text in the vocabulary `symbols`, or in its own (its distinct characters, sorted).
+    """The ids of a text in the vocabulary of `tokenizer`, whose unit and normal form then hold, or in its own.
 
-    Where `unknown` is GROW, the vocabulary takes in the characters that it lacks.
+    Its own are its distinct symbols, sorted. Where `unknown` is GROW, a vocabulary takes in the symbols that it lacks.
     What the reading puts between files belongs to it too.
     Ids of a text from standard input, and those that are too many for memory, are kept in `ids_path`, if given.
-    `progress` is called with numbers of bytes read. Raises CorpusError and StorageError.
+    `progress` is called with numbers of bytes read. Raises CorpusError and StorageError, and ConfigError where
+    graphemes cannot be told.
     """
+    if tokenizer is not None:
+        reading = replace(reading, unit=tokenizer.unit, normalize=tokenizer.normalize)
     with Sources(arguments, reading) as sources:
-        digest, seen = _survey(sources, progress)
-        seen[code_points(reading.between)] = True
-        own = "".join(map(chr, np.flatnonzero(seen)))
-        vocabulary = own if symbols is None else union(own, symbols) if unknown == GROW else symbols
-        if not vocabulary:
-            raise CorpusError(f"{', '.join(arguments)}: the text is empty; name one that holds characters")
-        tokenizer = Tokenizer(vocabulary)
+        digest, own = _survey(sources, progress)
+        if tokenizer is None or unknown == GROW:
+            before = tokenizer.symbols if tokenizer else ()
+            if not own and not before:
+                raise CorpusError(f"{', '.join(arguments)}: the text is empty; name one that holds characters")
+            tokenizer = Tokenizer.of({*own, *before}, reading.unit, reading.normalize)
         keep = ids_path is not None and (sources.once or sources.bytes * tokenizer.dtype.itemsize > IN_MEMORY)
         again = hashlib.sha256()
         encoded = _encoded(sources, tokenizer, unknown, again, progress)
         changed = CorpusError(f"{', '.join(arguments)}: the text changed while it was read; try again")
         try:
             if ids_path is None or not keep:
-                corpus = EncodedCorpus(np.concatenate([np.empty(0, tokenizer.dtype), *encoded]), vocabulary, digest)
+                corpus = EncodedCorpus(np.concatenate([np.empty(0, tokenizer.dtype), *encoded]), tokenizer, digest)
             else:
-                write_ids(ids_path, _header(digest, vocabulary), encoded)
-                corpus = open_ids(ids_path, digest, vocabulary)
+                write_ids(ids_path, _header(digest, tokenizer), encoded)
+                corpus = open_ids(ids_path, digest, tokenizer)
         except UnknownSymbolsError as error:
-            raise changed if set(own) <= set(vocabulary) else error from None
+            raise changed if set(own) <= set(tokenizer.symbols) else error from None
         if again.hexdigest() != digest:
             raise changed
         return replace(corpus, files=sources.files, notes=tuple(sources.notes))
 
 
-def vocabulary_of(arguments: Sequence[str], reading: Reading = UTF8) -> str:
-    """The distinct characters of a text, sorted."""
+def vocabulary_of(arguments: Sequence[str], reading: Reading = UTF8) -> Sequence[str]:
+    """The distinct symbols of a text, and of what the reading puts between files, sorted."""
     with Sources(arguments, reading) as sources:
-        return "".join(map(chr, np.flatnonzero(_survey(sources, None)[1])))
+        return _survey(sources, None)[1]
 
 
 def checksum(arguments: Sequence[str], reading: Reading = UTF8, progress: Progress = None) -> str:
-    """The SHA-256 of the text in UTF-8, as in `EncodedCorpus`."""
+    """The SHA-256 of the text, as in `EncodedCorpus`."""
     digest = hashlib.sha256()
     with Sources(arguments, reading) as sources:
         for _, piece in sources.pieces():
@@ -110,60 +122,57 @@ def checksum(arguments: Sequence[str], reading: Reading = UTF8, progress: Progre
     return digest.hexdigest()
 
 
-def _survey(sources: Sources, progress: Progress) -> tuple[str, Ids]:
-    """The text's checksum, and which code points it has (0x110000,)."""
+def _survey(sources: Sources, progress: Progress) -> tuple[str, Sequence[str]]:
+    """The text's checksum, and the distinct symbols of it and of what may stand between files, sorted."""
+    unit = sources.reading.unit
     digest, seen = hashlib.sha256(), np.zeros(0x110000, bool)
+    seen[code_points(sources.reading.between)] = True
+    clusters: set[str] = set()
     known = b""
     for _, piece in sources.pieces():
+        digest.update(piece if isinstance(piece, bytes) else piece.encode("utf-8", "surrogatepass"))
         if isinstance(piece, bytes):
-            digest.update(piece)
             new = piece.translate(None, known)
             seen[np.frombuffer(new, np.uint8)] = True
-            known = bytes(np.flatnonzero(seen[:128]).astype(np.uint8))
+            known = bytes(np.flatnonzero(seen[:256]).astype(np.uint8))
+        elif unit == "grapheme":
+            clusters.update(graphemes(piece))
         else:
-            digest.update(piece.encode("utf-8", "surrogatepass"))
             seen[code_points(piece)] = True
         if progress:
             progress(len(piece))
-    return digest.hexdigest(), seen
+    points = "".join(map(chr, np.flatnonzero(seen)))
+    return digest.hexdigest(), sorted(clusters.union(points)) if unit == "grapheme" else points
 
 
 def _encoded(sources: Sources, tokenizer: Tokenizer, unknown: str, digest: Any, progress: Progress) -> Iterator[Ids]:
     """The ids of one piece after another."""
-    table = bytearray(256)
-    ascii_known = tokenizer.size <= 256
-    for i, symbol in enumerate(tokenizer.symbols[:256]):
-        if ord(symbol) < 128:
-            table[ord(symbol)] = i & 255
-    others = bytes(c for c in range(128) if chr(c) not in tokenizer.symbols)
     line, file = 1, ""
     for name, piece in sources.pieces():
         if name != file:
             line, file = 1, name
-        digest.update(piece.encode("utf-8", "surrogatepass") if isinstance(piece, str) else piece)
-        if isinstance(piece, bytes) and ascii_known and len(piece.translate(None, others)) == len(piece):
-            yield np.frombuffer(piece.translate(bytes(table)), np.uint8)
-            line += piece.count(b"\n")
-        else:
-            text = piece.decode() if isinstance(piece, bytes) else piece
-            yield tokenizer.encode(text, unknown=unknown, source=name, line=line)
-            line += text.count("\n")
+        digest.update(piece if isinstance(piece, bytes) else piece.encode("utf-8", "surrogatepass"))
+        yield tokenizer.encode_piece(piece, unknown=unknown, source=name, line=line)
+        line += piece.count(b"\n") if isinstance(piece, bytes) else piece.count("\n")
         if progress:
             progress(len(piece))
 
 
-def open_ids(path: Path, sha256: str, symbols: str, verify: bool = False) -> EncodedCorpus:
+def open_ids(path: Path, sha256: str, tokenizer: Tokenizer, verify: bool = False) -> EncodedCorpus:
     """The ids that were kept for exactly this text and vocabulary, mapped; CorpusError if they are another's.
 
     `verify` reads them all, to see that none has changed.
     """
-    ids, release = map_ids(path, _header(sha256, symbols), ids_dtype(len(symbols)), verify=verify)
-    return EncodedCorpus(ids, symbols, sha256, release)
+    ids, release = map_ids(path, _header(sha256, tokenizer), tokenizer.dtype, verify=verify)
+    return EncodedCorpus(ids, tokenizer, sha256, release)
 
 
-def _header(sha256: str, symbols: str) -> dict[str, str]:
-    return {"sha256": sha256, "dtype": ids_dtype(len(symbols)).str, "symbols": _digest(symbols)}
+def _header(sha256: str, tokenizer: Tokenizer) -> dict[str, str]:
+    return {"sha256": sha256, "dtype": ids_dtype(tokenizer.size).str, "symbols": _digest(tokenizer)}
 
 
-def _digest(symbols: str) -> str:
-    return hashlib.sha256(symbols.encode("utf-8", "surrogatepass")).hexdigest()
+def _digest(tokenizer: Tokenizer) -> str:
+    """The SHA-256 of a vocabulary: of its characters, or of a list that keeps symbols of several code points apart."""
+    symbols = tokenizer.symbols
+    plain = symbols if isinstance(symbols, str) else json.dumps(symbols)
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()

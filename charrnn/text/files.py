@@ -102,7 +102,8 @@ class Directory:
 def read_directory(path: str, reading: Reading) -> Directory:
     """The files of a directory and of those below it, but for hidden ones and what lies in run directories.
 
-    Those are read that match the glob, or, without one, those that hold text by their first bytes. CorpusError if there
+    Those are read that match the glob, or, without one, those that hold text by their first bytes, or all where bytes
+    are read. CorpusError if there
     are none.
     """
     found = Directory(path)
@@ -158,6 +159,8 @@ def _no_text(path: str, reading: Reading) -> str | None:
         return "not a regular file"
     with open(path, "rb") as file:
         head = file.read(HEAD)
+    if reading.unit == "byte":
+        return None
     known = kind(head)
     if known:
         return known[0].partition(" (")[0]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from charrnn.errors import CorpusError
 from charrnn.text.batches import SPARED, Streams
 from charrnn.text.reading import SEPARATOR, end_symbol
-from charrnn.text.tokenizer import Ids
+from charrnn.text.tokenizer import Ids, Tokenizer
 
 LIST = 50  # lines of a list
 COPIED = 1 << 22  # characters copied at a time: bounds memory
@@ -25,17 +25,17 @@ COPIED = 1 << 22  # characters copied at a time: bounds memory
 Places = npt.NDArray[np.int64]
 
 
-def end_id(symbols: str, pieces: str) -> int | None:
+def end_id(tokenizer: Tokenizer, pieces: str) -> int | None:
     """Its id in a vocabulary; None for none. CorpusError if the vocabulary does not have it."""
     end = end_symbol(pieces)
     if not end:
         return None
-    if end not in symbols:
+    if tokenizer.number(end) < 0:
         raise CorpusError(
             f"the vocabulary has no U+{ord(end):04X}, which ends each piece (pieces {pieces}); use a model that was "
             "trained on such pieces, or leave pieces out"
         )
-    return symbols.index(end)
+    return tokenizer.number(end)
 
 
 def are_sorted_lines(text: str) -> bool:
@@ -47,21 +47,23 @@ def are_sorted_lines(text: str) -> bool:
     )
 
 
-def cut(ids: Ids, symbols: str, pieces: str) -> tuple[Places, Places]:
+def cut(ids: Ids, tokenizer: Tokenizer, pieces: str) -> tuple[Places, Places]:
     """Where the pieces of a text begin, and where they end (N,), without what is between them; none is empty.
 
-    A line ends at a line feed, with or without a carriage return before it. A blank line holds nothing but white space.
+    A line ends at a line feed, with or without a carriage return before it. A blank line holds nothing but white space,
+    which is that of ASCII where the unit is the byte.
     Where files meet, and at any other U+001E, a piece of any kind ends.
     """
-    ends = ids == symbols.find(SEPARATOR)
+    ends = ids == tokenizer.number(SEPARATOR)
     if pieces == "files":
         starts, stops = _between(ends)
     else:
-        starts, stops = _between(ends | (ids == symbols.find("\n")))
-        returns = (stops > starts) & (ids[stops - 1] == symbols.find("\r"))
+        feeds = (ids == tokenizer.number("\n")) | (ids == tokenizer.number("\r\n"))  # the latter is one grapheme
+        starts, stops = _between(ends | feeds)
+        returns = (stops > starts) & (ids[stops - 1] == tokenizer.number("\r"))
         stops = stops - returns
     if pieces == "blank":
-        filled = np.array([not symbol.isspace() for symbol in symbols])[ids]
+        filled = np.array([not name.isspace() for name in tokenizer.names])[ids]
         holds = np.logical_or.reduceat(filled, starts) if len(starts) else filled
         parts = ends[(stops + returns)[:-1]] | ~holds[1:] | ~holds[:-1]  # a line from the next one
         first, last = holds & np.append(True, parts)[: len(holds)], holds & np.append(parts, True)[: len(holds)]
@@ -92,10 +94,10 @@ def packed(ids: Ids, starts: Places, stops: Places, end: int) -> Ids:
     return np.concatenate(parts)
 
 
-def pack(ids: Ids, symbols: str, pieces: str) -> Ids:
+def pack(ids: Ids, tokenizer: Tokenizer, pieces: str) -> Ids:
     """A whole text packed, in its own order; the text itself where `pieces` is none."""
-    end = end_id(symbols, pieces)
-    return ids if end is None else packed(ids, *cut(ids, symbols, pieces), end)
+    end = end_id(tokenizer, pieces)
+    return ids if end is None else packed(ids, *cut(ids, tokenizer, pieces), end)
 
 
 class PieceStreams(Streams):

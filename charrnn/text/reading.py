@@ -25,13 +25,18 @@ class Reading:
     encoding: of every file. on_bad_byte: what becomes of bytes that are no text in it: error, replace (by U+FFFD) or
     skip. glob: patterns, separated by commas, of the files that a directory is read for; None for those that hold text.
     between: a character that is put between all files, or empty: then a line end between those of a directory, where
-    one does not end in it. ConfigError for an encoding that Python does not know.
+    one does not end in it.
+    unit: what a text is cut into: codepoint, grapheme, or byte, for which files are read as they are. normalize: none,
+    nfc or nfkc, the normal form that the text is brought into before.
+    ConfigError for an encoding that Python does not know.
     """
 
     encoding: str = "utf-8"
     on_bad_byte: str = "error"
     glob: str | None = None
     between: str = ""
+    unit: str = "codepoint"
+    normalize: str = "none"
 
     def __post_init__(self) -> None:
         _ = self.codec

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 from charrnn.errors import CorpusError, StorageError
+from charrnn.text.characters import normalized_pieces, whole_graphemes
 from charrnn.text.files import HEAD, can_be_read_again, kind, read_directory, wide_encoding
 from charrnn.text.reading import UTF8, Reading
 from charrnn.text.tokenizer import code_points
@@ -66,9 +67,14 @@ class Sources:
         return notes
 
     def pieces(self) -> Iterator[tuple[str, str | bytes]]:
-        """Name and next piece of text; a piece that is all ASCII comes as bytes, which saves its decoding."""
+        """Name and next piece of text; a piece that is all ASCII comes as bytes, which saves its decoding.
+
+        Pieces part no symbol, and are in their normal form. Where the unit is the byte, they are the files' bytes. What
+        the reading puts between files is a piece of its own. Without it, the files of a directory are parted by a line
+        end where one does not end in it, unless they are read as bytes.
+        """
         self.bytes = self._marks = self._bad = 0
-        between, before = self.reading.between, False
+        between, before = self.reading.between.encode(), False
         for argument in self.arguments:
             ended = True
             for path in self._paths(argument):
@@ -81,7 +87,7 @@ class Sources:
                         yield name, b"\n"
                     first = False
                     yield name, piece
-                    ended = piece[-1:] in ("\n", "\r", b"\n", b"\r")
+                    ended = self.reading.unit == "byte" or piece[-1:] in ("\n", "\r", b"\n", b"\r")
 
     def _paths(self, argument: str) -> list[str]:
         if argument not in self._files:
@@ -98,9 +104,15 @@ class Sources:
         return self._files[argument]
 
     def _pieces_of(self, path: str, name: str) -> Iterator[str | bytes]:
+        reading = self.reading
         try:
             with self._open(path) as file:
-                yield from self._decoded(name, file)
+                pieces = self._raw(file) if reading.unit == "byte" else self._decoded(name, file)
+                if reading.normalize != "none":
+                    pieces = normalized_pieces(pieces, reading.normalize)
+                if reading.unit == "grapheme":
+                    pieces = whole_graphemes(pieces)
+                yield from pieces
         except OSError as error:
             raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
@@ -125,6 +137,11 @@ class Sources:
                         ) from error
         self._spooled[path].seek(0)
         yield self._spooled[path]
+
+    def _raw(self, file: IO[bytes]) -> Iterator[str | bytes]:
+        while data := file.read(PIECE):
+            self.bytes += len(data)
+            yield data
 
     def _decoded(self, name: str, file: IO[bytes]) -> Iterator[str | bytes]:
         reading = self.reading

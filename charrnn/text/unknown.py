@@ -14,11 +14,11 @@ from charrnn.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Unknown:
-    """`count` of the `characters` of a text are outside the vocabulary: `symbols`, the most frequent first."""
+    """`count` of the `characters` of a text are outside the vocabulary: its `symbols`, the most frequent first."""
 
     count: int
     characters: int
-    symbols: str
+    symbols: tuple[str, ...]
 
     @property
     def share(self) -> float:
@@ -27,25 +27,30 @@ class Unknown:
 
     def as_dict(self) -> dict[str, str | float]:
         """Plain JSON values."""
-        return {"count": self.count, "share": self.share, "characters": self.characters, "symbols": self.symbols}
+        return {
+            "count": self.count,
+            "share": self.share,
+            "characters": self.characters,
+            "symbols": "".join(self.symbols),
+        }
 
 
 def encode_counted(
-    arguments: Sequence[str], reading: Reading, symbols: str, unknown: str = "error"
+    arguments: Sequence[str], reading: Reading, tokenizer: Tokenizer, unknown: str = "error"
 ) -> tuple[EncodedCorpus, Unknown]:
     """What `encode_corpus` returns, and how much of the text was unknown; the ids are in memory.
 
     Raises what `encode_corpus` raises.
     """
-    if unknown == "error":
-        corpus = encode_corpus(arguments, reading, None, symbols)
-        return corpus, Unknown(0, corpus.characters, "")
-    own = encode_corpus(arguments, reading)
+    if unknown == "error" or tokenizer.unit == "byte":
+        corpus = encode_corpus(arguments, reading, None, tokenizer)
+        return corpus, Unknown(0, corpus.characters, ())
+    own = encode_corpus(arguments, replace(reading, unit=tokenizer.unit, normalize=tokenizer.normalize))
     counts = np.bincount(own.ids, minlength=len(own.symbols))
-    known = np.array([symbol in symbols for symbol in own.symbols])
-    theirs = Tokenizer(symbols).encode(own.symbols, unknown="replace")
+    theirs = tokenizer.find(own.symbols)
+    known = theirs >= 0
     ids = own.ids if unknown == "replace" else own.ids[known[own.ids]]
     foreign = sorted(np.flatnonzero(~known), key=lambda i: (-counts[i], i))
-    count = int(counts[~known].sum())
-    missing = Unknown(count, own.characters, "".join(own.symbols[i] for i in foreign))
-    return replace(own, ids=theirs[ids], symbols=symbols), missing
+    missing = Unknown(int(counts[~known].sum()), own.characters, tuple(own.symbols[int(i)] for i in foreign))
+    numbers = np.where(known, theirs, tokenizer.replacement).astype(tokenizer.dtype)
+    return replace(own, ids=numbers[ids], tokenizer=tokenizer), missing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from charrnn.text.corpus import EncodedCorpus, encode_corpus, open_ids
 from charrnn.text.files import can_be_read_again
 from charrnn.text.pieces import cut, end_id, pack, packed
 from charrnn.text.reading import UTF8, Reading
+from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.run import IDS, Run
 from charrnn.training.settings import Settings
 
@@ -28,6 +29,7 @@ class Parts:
     validation_offset, test_offset: where they begin in the text; 0 for a file of its own.
     end: the id that ends a piece, where the text is many: then each part is packed (text/pieces.py), in the order in
     which its pieces were drawn, and the offsets are 0.
+    checksums: of the files of their own, by setting: val_file, test_file.
     """
 
     training: Array
@@ -36,6 +38,7 @@ class Parts:
     validation_offset: int = 0
     test_offset: int = 0
     end: int | None = None
+    checksums: dict[str, str] = field(default_factory=dict)
 
     def items(self) -> list[tuple[str, Array, int]]:
         """Name, ids and offset of each part that holds enough to be scored."""
@@ -55,41 +58,38 @@ def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") 
     """The beginning of the text is for training, then comes validation, then the test; each of the latter may be a file
     of its own. Pieces are drawn for each part at random, by the seed. CorpusError for a file that has fewer than two
     characters of the vocabulary, and for a text of too few pieces."""
-    if settings.pieces != "none":
-        return _parts_of_pieces(corpus, settings, unknown)
-    total = len(corpus.ids)
-
-    def other(path: str | None, frac: float) -> tuple[Array | None, int]:
-        if path is None:
-            return None, int(total * frac)
-        ids = _other(path, corpus, settings, unknown)
-        return ids, 0
-
-    validation, val_count = other(settings.val_file, settings.val_frac)
-    test, test_count = other(settings.test_file, settings.test_frac)
-    stop = total - val_count - test_count
-    if validation is None:
-        validation = corpus.ids[stop : stop + val_count]
-    if test is None:
-        test = corpus.ids[total - test_count :]
-    offsets = (0 if settings.val_file else stop, 0 if settings.test_file else total - test_count)
-    return Parts(corpus.ids[:stop], validation, test, *offsets)
+    files = {key: getattr(settings, key) for key in ("val_file", "test_file")}
+    own = {key: _of_file(path, corpus, settings, unknown) for key, path in files.items() if path}
+    fractions = (0.0 if "val_file" in own else settings.val_frac, 0.0 if "test_file" in own else settings.test_frac)
+    parts = _in_order(corpus.ids, fractions) if settings.pieces == "none" else _of_pieces(corpus, settings, fractions)
+    if "val_file" in own:
+        parts = replace(parts, validation=own["val_file"].ids, validation_offset=0)
+    if "test_file" in own:
+        parts = replace(parts, test=own["test_file"].ids, test_offset=0)
+    return replace(parts, checksums={key: text.sha256 for key, text in own.items()})
 
 
-def _other(path: str, corpus: EncodedCorpus, settings: Settings, unknown: str) -> Array:
-    """The ids of a file for one part alone."""
-    encoded = encode_corpus([path], settings.reading, None, corpus.symbols, unknown)
-    ids = pack(encoded.ids, corpus.symbols, settings.pieces)
+def _of_file(path: str, corpus: EncodedCorpus, settings: Settings, unknown: str) -> EncodedCorpus:
+    """A file for one part alone."""
+    encoded = encode_corpus([path], settings.reading, None, corpus.tokenizer, unknown)
+    ids = pack(encoded.ids, corpus.tokenizer, settings.pieces)
     if len(ids) < 2:
         held = "one character" if len(ids) and not settings.reading.between else "no character"
         raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
-    return ids
+    return replace(encoded, ids=ids)
 
 
-def _parts_of_pieces(corpus: EncodedCorpus, settings: Settings, unknown: str) -> Parts:
-    end = end_id(corpus.symbols, settings.pieces)
+def _in_order(ids: Array, fractions: tuple[float, float]) -> Parts:
+    total = len(ids)
+    validation, test = (int(total * frac) for frac in fractions)
+    first, second = total - validation - test, total - test
+    return Parts(ids[:first], ids[first:second], ids[second:], first, second)
+
+
+def _of_pieces(corpus: EncodedCorpus, settings: Settings, fractions: tuple[float, float]) -> Parts:
+    end = end_id(corpus.tokenizer, settings.pieces)
     assert end is not None
-    starts, stops = cut(corpus.ids, corpus.symbols, settings.pieces)
+    starts, stops = cut(corpus.ids, corpus.tokenizer, settings.pieces)
     total = len(starts)
     if total < 2:
         raise CorpusError(
@@ -97,31 +97,23 @@ def _parts_of_pieces(corpus: EncodedCorpus, settings: Settings, unknown: str) ->
             "cut it in another way, or leave pieces out"
         )
     order = np.random.default_rng([settings.seed, SPLIT]).permutation(total)
-    counts = [
-        0 if path else math.ceil(total * frac)
-        for path, frac in ((settings.val_file, settings.val_frac), (settings.test_file, settings.test_frac))
-    ]
-    drawn = np.split(order, np.cumsum(counts))
+    drawn = np.split(order, np.cumsum([math.ceil(total * frac) for frac in fractions]))
     validation, test, training = (packed(corpus.ids, starts[own], stops[own], end) for own in drawn)
-    if settings.val_file:
-        validation = _other(settings.val_file, corpus, settings, unknown)
-    if settings.test_file:
-        test = _other(settings.test_file, corpus, settings, unknown)
     return Parts(training, validation, test, end=end)
 
 
-def own_text(run: Run, symbols: str) -> EncodedCorpus:
+def own_text(run: Run, tokenizer: Tokenizer) -> EncodedCorpus:
     """The text that a run was trained on, in its vocabulary; CorpusError if it is gone or another now."""
     manifest, kept = run.manifest(), run.directory / IDS
     if all(map(can_be_read_again, manifest.corpus)):
-        corpus = encode_corpus(manifest.corpus, run.config({}).reading, None, symbols, manifest.unknown)
+        corpus = encode_corpus(manifest.corpus, run.config({}).reading, None, tokenizer, manifest.unknown)
         if corpus.sha256 != manifest.sha256:
             raise CorpusError(
                 f"{run.directory}: its text is no longer the one it was trained on; restore it, or name a text to score"
             )
         return corpus
     if kept.exists():
-        return open_ids(kept, manifest.sha256, symbols, verify=True)
+        return open_ids(kept, manifest.sha256, tokenizer, verify=True)
     raise CorpusError(f"{run.directory}: its text came from a pipe, and is gone; name a text to score")
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from charrnn import blas
 from charrnn.errors import ConfigError, CorpusError, DivergedError, StorageError
-from charrnn.network.parameters import Parameters
+from charrnn.model import Model
 from charrnn.storage import LAST
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.durable import interrupts_held
@@ -20,7 +21,7 @@ from charrnn.text.batches import Streams
 from charrnn.text.corpus import EncodedCorpus, checksum, encode_corpus, open_ids, vocabulary_of
 from charrnn.text.files import can_be_read_again
 from charrnn.text.pieces import PieceStreams, are_sorted_lines, end_id
-from charrnn.text.tokenizer import GROW, Tokenizer, check_unknown, union
+from charrnn.text.tokenizer import GROW, Tokenizer, check_unknown
 from charrnn.training.cores import choose_workers
 from charrnn.training.loop import ORDER, Trainer
 from charrnn.training.parts import parts_of
@@ -42,6 +43,7 @@ class Prepared:
     session: Session
     corpus: EncodedCorpus
     notices: list[str] = field(default_factory=list)
+    checksums: dict[str, str] = field(default_factory=dict)  # of val_file and test_file
 
     def events(self, stop: Asked = never, save: Asked = never) -> Iterator[Event]:
         """Those of the session; where it diverges, the run remembers it."""
@@ -74,14 +76,15 @@ def create(
         run = _begun(out, sources, force, undo)
         start = load(init_from) if init_from else None
         if start:
-            config = _like(config, start.parameters, settings.model_fields_set)
-            end_id(start.symbols, config.pieces)  # refuses a vocabulary without the symbol that ends a piece
-        symbols, grow = start.symbols if start else None, unknown == GROW
+            config = _like(config, start, settings.model_fields_set)
+            end_id(start.tokenizer, config.pieces)  # refuses a vocabulary without the symbol that ends a piece
+        tokenizer, grow = start.tokenizer if start else None, unknown == GROW
         if grow:
             others = [path for path in (config.val_file, config.test_file) if path]
-            symbols = union(symbols or "", *(vocabulary_of([path], config.reading) for path in others))
+            known = {*(start.symbols if start else ()), *chain(*(vocabulary_of([p], config.reading) for p in others))}
+            tokenizer = Tokenizer.of(known, config.unit, config.normalize)
         staged = run.stage()
-        corpus = encode_corpus(sources, config.reading, staged.directory / IDS, symbols, unknown, progress)
+        corpus = encode_corpus(sources, config.reading, staged.directory / IDS, tokenizer, unknown, progress)
         unknown = "error" if grow else unknown  # nothing is, any more
         prepared = _assemble(run, config, corpus, unknown, workers, undo)
         session = prepared.session
@@ -90,7 +93,7 @@ def create(
             prepared.notices += _growth(before.symbols, start.symbols)
         if start:
             session.trainer.parameters.vector[...] = start.parameters.vector
-        source = Source(_names(sources), corpus.sha256, corpus.characters, unknown)
+        source = Source(_names(sources), corpus.sha256, corpus.characters, unknown, prepared.checksums)
         staged.write_config(_kept(config, prepared))
         staged.write_manifest(source, {**blas.describe(), "workers": workers})
         try:
@@ -119,7 +122,7 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
     `texts` says where the text is now, if it has been moved; the run remembers it. Whatever fails, nobody holds it
     afterwards.
     """
-    config, workers = settings, choose_workers(settings)
+    config, workers = _with_absolute_paths(settings), choose_workers(settings)
     run.manifest()  # says so if there is no run
     if texts and not all(map(can_be_read_again, texts)):
         raise ConfigError(f"{', '.join(texts)}: a run that is resumed takes its text from files, which are read twice")
@@ -127,8 +130,14 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
         undo.callback(run.unlock)
         run.lock()
         manifest, checkpoint = run.manifest(), checkpoints.load(run.last)
-        corpus = _text_again(run, texts or manifest.corpus, manifest, config, checkpoint.symbols, progress)
+        tokenizer = Tokenizer(checkpoint.symbols, checkpoint.unit, checkpoint.normalize)
+        corpus = _text_again(run, texts or manifest.corpus, manifest, config, tokenizer, progress)
         prepared = _assemble(run, config, corpus, manifest.unknown, workers, undo)
+        for key in ("val_file", "test_file"):
+            if manifest.others is not None and prepared.checksums.get(key) != manifest.others.get(key):
+                raise CorpusError(
+                    f"{key} {getattr(config, key)}: not the text that {run.directory} was begun with; restore it"
+                )
         prepared.session.resume(checkpoint)
         if texts:
             run.note_corpus(_names(texts))
@@ -147,7 +156,7 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
 
 
 def _text_again(
-    run: Run, sources: list[str], manifest: Manifest, config: Settings, symbols: str, progress: Progress
+    run: Run, sources: list[str], manifest: Manifest, config: Settings, tokenizer: Tokenizer, progress: Progress
 ) -> EncodedCorpus:
     """The text of a run that goes on, from the files `sources`: the very same, or CorpusError."""
     sha256, kept = manifest.sha256, run.directory / IDS
@@ -162,12 +171,12 @@ def _text_again(
             f"or begin a new run from its weights (init_from {run.directory})"
         )
     if kept.exists():
-        return open_ids(kept, sha256, symbols, verify=True)
+        return open_ids(kept, sha256, tokenizer, verify=True)
     if not again:
         raise CorpusError(
             f"{kept} is gone, and the text came from a pipe; begin a new run from its weights (init_from)"
         )
-    return encode_corpus(sources, config.reading, kept, symbols, manifest.unknown, progress)
+    return encode_corpus(sources, config.reading, kept, tokenizer, manifest.unknown, progress)
 
 
 def _names(texts: list[str]) -> list[str]:
@@ -181,9 +190,9 @@ def _with_absolute_paths(config: Settings) -> Settings:
     return config.replace(**{k: str(Path(path).resolve()) for k, path in paths.items() if path and path != "-"})
 
 
-def _growth(before: str, now: str) -> list[str]:
+def _growth(before: Sequence[str], now: Sequence[str]) -> list[str]:
     """What to say of the symbols that a vocabulary has gained."""
-    new = [symbol for symbol in now if symbol not in before]
+    new = sorted({*now} - {*before})
     if not new:
         return []
     listed = " ".join(map(repr, new[:8])) + (" …" if len(new) > 8 else "")
@@ -196,10 +205,16 @@ def _kept(config: Settings, prepared: Prepared) -> Settings:
     return config.replace(warmup_steps=prepared.session.trainer.config.warmup_steps)
 
 
-def _like(config: Settings, parameters: Parameters, given: Collection[str]) -> Settings:
-    """`config` with the architecture of the checkpoint; ConfigError where a setting that was given is another."""
-    architecture = parameters.architecture
-    theirs = {"hidden": architecture.hidden, "activation": architecture.activation, "cell": architecture.cell}
+def _like(config: Settings, model: Model, given: Collection[str]) -> Settings:
+    """`config` with architecture and unit of the model; ConfigError where a setting that was given is another."""
+    architecture = model.architecture
+    theirs = {
+        "hidden": architecture.hidden,
+        "activation": architecture.activation,
+        "cell": architecture.cell,
+        "unit": model.unit,
+        "normalize": model.normalize,
+    }
     for key, value in theirs.items():
         wish = getattr(config, key)
         if key in given and wish != value:
@@ -228,25 +243,23 @@ def _assemble(
     run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int, undo: contextlib.ExitStack
 ) -> Prepared:
     """Splits the text, cuts it into streams and makes the network; `undo` closes its engine."""
-    symbols = corpus.symbols
-    tokenizer = Tokenizer(symbols)
     parts = parts_of(corpus, config, unknown)
     validation, test = parts.validation, parts.test
     if parts.end is None:
         streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
     else:
         streams = PieceStreams(parts.training, parts.end, config.batch_size, config.seq_length, (config.seed, ORDER))
-    trainer = Trainer(config, tokenizer.size, streams, workers)
+    trainer = Trainer(config, corpus.tokenizer.size, streams, workers)
     undo.callback(trainer.engine.close)
     session = Session(
         trainer,
         run,
-        symbols,
+        corpus.tokenizer,
         validation=validation[:VALIDATION_CHARACTERS] if len(validation) > 1 else None,
         test=np.asarray(test) if len(test) > 1 else None,
     )
     notices = [*corpus.notes, *([streams.notice] if streams.notice else [])]
-    if parts.end is None and are_sorted_lines(tokenizer.decode(corpus.ids[:SORTED_LOOKED_AT])):
+    if parts.end is None and are_sorted_lines(corpus.tokenizer.decode(corpus.ids[:SORTED_LOOKED_AT])):
         notices.append(
             "sorted lines: the validation text is the end of the list, and each line is read after its neighbour; "
             "with pieces lines they are shuffled"
@@ -260,4 +273,4 @@ def _assemble(
         notices.append(f"of the validation text the first {VALIDATION_CHARACTERS:,} characters are scored")
     if config.val_file is None and config.val_frac and len(validation) < 2:
         notices.append("the text is too short for validation: the training loss decides which checkpoint is best")
-    return Prepared(session, corpus, notices)
+    return Prepared(session, corpus, notices, parts.checksums)

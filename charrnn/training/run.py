@@ -34,22 +34,30 @@ ATTEMPTS = 100  # to lock a directory that others make and remove
 
 @dataclass(frozen=True)
 class Source:
-    """What a run was trained on: the arguments as absolute paths, and the checksum of the decoded text."""
+    """What a run was trained on: the arguments as absolute paths, and the checksum of the decoded text.
+
+    others: checksums of val_file and test_file, where these are given.
+    """
 
     corpus: list[str]
     sha256: str
     characters: int
     unknown: str
+    others: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run says of itself: its texts, their checksum, what became of unknown characters, and the BLAS."""
+    """What a run says of itself: its texts, their checksum, what became of unknown characters, and the BLAS.
+
+    others: as of `Source`; None of a run that did not keep them.
+    """
 
     corpus: list[str]
     sha256: str
     unknown: str
     blas: dict[str, object]
+    others: dict[str, object] | None
 
 
 def default_directories(corpus: list[str], runs: Path = RUNS) -> Iterator[Path]:
@@ -218,6 +226,7 @@ class Run:
             "sha256": source.sha256,
             "characters": source.characters,
             "unknown": source.unknown,
+            "others": source.others,
             "blas": dict(blas),
             "command": ["charrnn", *sys.argv[1:]],
         }
@@ -255,9 +264,9 @@ class Run:
             corpus = content.get("corpus")
             if not isinstance(corpus, list) or not all(isinstance(name, str) for name in corpus):
                 raise ValueError("corpus must be a list of names")
-            return Manifest(
-                corpus, fields.text(content, "sha256"), fields.text(content, "unknown"), fields.mapping(content, "blas")
-            )
+            others = fields.mapping(content, "others") if "others" in content else None
+            sha256, unknown = fields.text(content, "sha256"), fields.text(content, "unknown")
+            return Manifest(corpus, sha256, unknown, fields.mapping(content, "blas"), others)
         except (FileNotFoundError, NotADirectoryError):
             raise CheckpointError(
                 f"{self.directory}: no run directory (it has no {MANIFEST}); check the path"

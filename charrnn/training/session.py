@@ -15,10 +15,11 @@ from charrnn.inference.scoring import Score, evaluate
 from charrnn.inference.yardsticks import Yardsticks, expected_seconds, yardsticks
 from charrnn.model import Model, load, of_checkpoint
 from charrnn.network.buffers import Array
+from charrnn.network.parameters import Parameters
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.checkpoint import Checkpoint
-from charrnn.text.tokenizer import code_points
+from charrnn.text.tokenizer import Tokenizer, code_points
 from charrnn.training.loop import MOST_ROLLBACKS, Step, Trainer
 from charrnn.training.result import Result, by_heart
 from charrnn.training.run import Run
@@ -92,7 +93,7 @@ class Session:
 
     trainer: Trainer
     run: Run
-    symbols: str
+    tokenizer: Tokenizer
     validation: Array | None = None
     test: Array | None = None
     best: float = math.inf
@@ -110,12 +111,11 @@ class Session:
     @property
     def model(self) -> Model:
         """The network as it is now, or the average of its weights where there is one."""
-        return Model(self.trainer.network, self.symbols, self.trainer.config.plain())
+        return self._model(self.trainer.network)
 
-    @property
-    def _going_on(self) -> Model:
-        """The network that training goes on with."""
-        return Model(self.trainer.parameters, self.symbols, self.trainer.config.plain())
+    def _model(self, weights: Parameters) -> Model:
+        tokenizer, settings = self.tokenizer, self.trainer.config.plain()
+        return Model(weights, tokenizer.symbols, settings, tokenizer.unit, tokenizer.normalize)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continues from the run's last checkpoint; CheckpointError if it does not fit the settings."""
@@ -336,17 +336,17 @@ class Session:
             if score and ids is not None:
                 streams, workers = (1, 1) if len(ids) <= EXACT else (STREAMS, self.trainer.engine.workers)
                 done = progress(name, len(ids) - 1)
-                end = self.trainer.streams.end
-                scores[name] = evaluate(model.parameters, ids, streams=streams, workers=workers, progress=done, end=end)
+                scores[name] = model.score_ids(ids, streams=streams, workers=workers, progress=done)
         trainer = self.trainer
         train = self._interval.total / self._interval.count if self._interval.count else self.train
         measured: Yardsticks | None = None
         if score and beside and self.validation is not None and self.yardsticks_are_cheap:
-            measured = yardsticks(trainer.streams.ids, self.validation, self.symbols, trainer.streams.end)
+            measured = yardsticks(trainer.streams.ids, self.validation, self.tokenizer, trainer.streams.end)
         history, copied = self.run.metrics(), None
         if measured and scores["validation"] and by_heart(scores["validation"], train, history):
             sample = model.sample(SAMPLE, temperature=0.8, seed=trainer.config.seed)
-            copied = novelty(code_points(sample), code_points(self.symbols)[trainer.streams.ids[-TRAIN_CHARACTERS:]])
+            known = self.tokenizer.decode(trainer.streams.ids[-TRAIN_CHARACTERS:])
+            copied = novelty(code_points(sample), code_points(known))
         return Result(
             self.run.directory,
             self.run.best,
@@ -375,7 +375,7 @@ class Session:
     def checkpoint(self, name: str) -> Checkpoint:
         """What the checkpoint `name` holds now: the last one has all that going on exactly needs."""
         arrays, numbers = self.trainer.snapshot()
-        checkpoint = (self.model if name == BEST else self._going_on).checkpoint()
+        checkpoint = self._model(self.trainer.network if name == BEST else self.trainer.parameters).checkpoint()
         checkpoint.progress = {
             "trainer": numbers,
             "best": self.best if math.isfinite(self.best) else None,

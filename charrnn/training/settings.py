@@ -14,7 +14,17 @@ from pydantic import Field, model_validator
 
 from charrnn.arguments import MOST
 from charrnn.errors import ConfigError
-from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS, check_truncation
+from charrnn.registry import (
+    ACTIVATIONS,
+    CELLS,
+    INITS,
+    NORMALIZATIONS,
+    OPTIMIZERS,
+    SCHEDULES,
+    TRUNCATIONS,
+    UNITS,
+    check_truncation,
+)
 from charrnn.text.reading import ON_BAD_BYTE, Reading, end_symbol
 from charrnn.training.setting_types import (
     NUMBER,
@@ -95,6 +105,12 @@ class DataSettings(Checked):
     encoding: Text = _setting("utf-8", "Encoding of all texts.", "NAME", DATA)
     on_bad_byte: Annotated[Text, one_of(ON_BAD_BYTE)] = _setting(
         "error", f"Bytes that are no text in the encoding: {_either(ON_BAD_BYTE)}.", "NAME", DATA
+    )
+    unit: Annotated[Text, one_of(UNITS)] = _setting(
+        "codepoint", f"What a symbol is: {_either(UNITS)}; bytes are those of any file.", "NAME", DATA
+    )
+    normalize: Annotated[Text, one_of(NORMALIZATIONS)] = _setting(
+        "none", f"Normal form of all texts, prompts too: {_either(NORMALIZATIONS)}.", "NAME", DATA
     )
 
 
@@ -180,6 +196,10 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
         if self.val_frac + self.test_frac >= 1:
             raise ConfigError("val_frac and test_frac: together they must be below 1, or no text is left to train on")
         check_truncation(self.truncation, self.tau, self.recompute)
+        if self.unit == "byte" and self.normalize != "none":
+            raise ConfigError(
+                f"normalize {self.normalize}: bytes have no normal form; leave it out, or choose another unit"
+            )
         return self
 
     @property
@@ -214,7 +234,7 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
     @property
     def reading(self) -> Reading:
         """How texts are read; ConfigError for an unknown encoding."""
-        return Reading(self.encoding, self.on_bad_byte, self.glob, end_symbol(self.pieces))
+        return Reading(self.encoding, self.on_bad_byte, self.glob, end_symbol(self.pieces), self.unit, self.normalize)
 
     def replace(self, **changes: object) -> Self:
         """A checked copy with other values."""
@@ -239,11 +259,11 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
 
 FIELDS = Settings.model_fields
 
-# What may change when a run is resumed: how long and how carefully, never what it computes.
+# What may change when a run is resumed: how long and how carefully, never what it computes; and where its texts are.
 RESUMABLE = frozenset(
     (
         *("epochs", "max_steps", "max_minutes", "patience", "eval_every", "checkpoint_every", "threads", "recompute"),
-        "on_divergence",
+        *("on_divergence", "val_file", "test_file"),
     )
 )
 
