@@ -120,7 +120,7 @@ class Model:
         count: int,
         *,
         known: Collection[str] = (),
-        most: int = 10_000,
+        length: int = 10_000,
         tries: int | None = None,
         prompt: str = "",
         **options: Any,
@@ -129,10 +129,11 @@ class Model:
         that was trained on pieces.
 
         If anything is `known`, that is thrown away, and so is what was drawn before; as is a piece that is empty or has
-        more than `most` characters. Fewer than `count` come back after so many `tries`, left out 20 for each piece and
-        1000 at least. Options as of `stream`, without `state`. ConfigError for a model that does not know pieces.
+        more than `length` characters. Fewer than `count` come back after so many `tries`; left out, these are 20 for
+        each piece and 1000 at least. Options as of `stream`, without `state`. ConfigError for a model that does not
+        know pieces.
         """
-        _at_least(1, count=count, most=most)
+        _at_least(1, count=count, length=length)
         end = self.end
         if end is None:
             raise ConfigError(
@@ -149,7 +150,7 @@ class Model:
         def text(ids: list[int]) -> str:
             return prompt + "".join(self.symbols[i] for i in ids)
 
-        return draw_pieces(sampler, text, end, count, known, most, tries or max(1000, 20 * count))
+        return draw_pieces(sampler, text, end, count, known, length, tries or max(1000, 20 * count))
 
     @property
     def _written(self) -> Sequence[str]:

@@ -43,6 +43,7 @@ def inspect(
     from charrnn.report.lags import svg as draw
     from charrnn.storage.durable import atomic_write_bytes
     from charrnn.text.corpus import encode_corpus
+    from charrnn.text.pieces import end_symbol, pack
     from charrnn.text.tokenizer import check_unknown
     from charrnn.training.run import Run
     from charrnn.verify.inspection import inspect as measure
@@ -59,9 +60,11 @@ def inspect(
             raise ConfigError(
                 f"{path}: its text came from standard input; name a text, as in: charrnn inspect text.txt"
             )
-    corpus = encode_corpus(sources, symbols=checkpoint.symbols, unknown=unknown)
+    kind = checkpoint.piece_kind
+    corpus = encode_corpus(sources, symbols=checkpoint.symbols, unknown=unknown, between=end_symbol(kind))
+    ids = pack(corpus.ids, checkpoint.symbols, kind)
     # The end of a text is the part that was held out from training.
-    reports = measure(checkpoint.parameters, corpus.ids[-100_000:], lags)
+    reports = measure(checkpoint.parameters, ids[-100_000:], lags, checkpoint.end)
     if svg is not None:
         atomic_write_bytes(svg, draw(reports, title if title is not None else f"gradient by lag: {path}").encode())
     if as_json:
