@@ -178,7 +178,7 @@ class Model:
         count: int,
         *,
         known: Collection[str] = (),
-        most: int = 10_000,
+        length: int = 10_000,
         tries: int | None = None,
         prompt: str = "",
         **options: Unpack[Options],
@@ -187,10 +187,11 @@ class Model:
         that was trained on pieces.
 
         If anything is `known`, that is thrown away, and so is what was drawn before; as is a piece that is empty or has
-        more than `most` characters. Fewer than `count` come back after so many `tries`, left out 20 for each piece and
-        1000 at least. Options as of `stream`, without `state`. ConfigError for a model that does not know pieces.
+        more than `length` characters. Fewer than `count` come back after so many `tries`; left out, these are 20 for
+        each piece and 1000 at least. Options as of `stream`, without `state`. ConfigError for a model that does not
+        know pieces.
         """
-        count, most = arguments.whole("count", count, 1, MOST_SAMPLES), arguments.whole("most", most, 1)
+        count, length = arguments.whole("count", count, 1, MOST_SAMPLES), arguments.whole("length", length, 1)
         tries = max(1000, 20 * count) if tries is None else arguments.whole("tries", tries, 1)
         end = self.end
         if end is None:
@@ -208,7 +209,7 @@ class Model:
         def text(ids: list[int]) -> str:
             return normalized(prompt, self.normalize) + self.tokenizer.decode(np.array(ids, np.intp))
 
-        return draw_pieces(sampler, text, end, count, known, most, tries)
+        return draw_pieces(sampler, text, end, count, known, length, tries)
 
     def _written(self, ids: Iterable[int], length: int | None, stops: tuple[str, ...]) -> Iterator[str]:
         """The text of the first `length` ids, or of those up to and with the first of the texts `stops`; for a symbol

@@ -111,11 +111,11 @@ def test_loss_and_gradient_are_the_sums_over_the_pieces_each_alone_in_a_naive_lo
             np.testing.assert_allclose(ours[..., j : j + 1, :], theirs, rtol=1e-12)
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute, lags", [(False, None), (True, None), (False, 4)])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "learned"])
 @pytest.mark.parametrize("width", [1, 2])
 def test_long_windows_in_segments_with_dropout_are_the_sums_over_the_pieces_too(
-    cell: str, recompute: bool, width: int
+    cell: str, recompute: bool, lags: int | None, width: int
 ) -> None:
     steps, rng = 300, np.random.default_rng(0)  # segments of 64
     p = random_parameters(HIDDEN, d, cell=cell)
@@ -130,7 +130,7 @@ def test_long_windows_in_segments_with_dropout_are_the_sums_over_the_pieces_too(
         ids,
         targets,
         None,
-        Window(np.ones(steps), 0, steps, None, fresh),
+        Window(np.ones(steps), 0, steps, lags, fresh),
         into,
         masks=lambda segment, layer, length: factors[layer - 1][64 * segment :][:length],
         recompute=recompute,
@@ -144,7 +144,7 @@ def test_long_windows_in_segments_with_dropout_are_the_sums_over_the_pieces_too(
                 ids[own],
                 targets[own],
                 None,
-                Window(np.ones(stop - start), 0, 1),
+                Window(np.ones(stop - start), 0, 1, lags),
                 into_one := Parameters(p.architecture, np.float64),
                 masks=lambda segment, layer, length, own=own: factors[layer - 1][own],
             )

@@ -31,6 +31,7 @@ from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.loop import Trainer
 from charrnn.training.parts import Parts, parts_of
 from charrnn.training.settings import Settings
+from charrnn.verify.inspection import inspect
 
 END, d = 0, 5
 
@@ -274,6 +275,13 @@ def test_each_piece_is_scored_from_a_fresh_state(cell: str) -> None:
     np.testing.assert_allclose(second.log_probabilities, exact[middle - 1 :], rtol=1e-12)
 
 
+def test_no_gradient_is_seen_past_the_beginning_of_a_piece() -> None:
+    ids, lags = random_pieces(400, 5), 20
+    for report in inspect(random_parameters((4, 3), d), ids, lags, END):
+        assert all(report.norms[:5]) and not any(report.norms[6:])  # the end before it and five characters
+    assert all(report.norms[lags] for report in inspect(random_parameters((4, 3), d), ids, lags))
+
+
 def model(kind: str = "lines", symbols: str = "\nabcd") -> Model:
     return Model(random_parameters((4, 3), len(symbols)), symbols, {"pieces": kind})
 
@@ -321,9 +329,9 @@ def test_whole_pieces_are_written_and_known_ones_thrown_away() -> None:
     assert len(set(new.kept)) == 50 and not known & set(new.kept)
     assert new.known > 0 and new.spoilt > 0
     assert all(piece.startswith("ab") for piece in made.pieces(5, prompt="ab", seed=1).kept)
-    short = made.pieces(20, most=2, seed=1)
+    short = made.pieces(20, length=2, seed=1)
     assert max(map(len, short.kept)) == 2 and short.spoilt > 0
-    few = made.pieces(50, known={"a", "b", "c", "d"}, most=1, tries=100, seed=1)
+    few = made.pieces(50, known={"a", "b", "c", "d"}, length=1, tries=100, seed=1)
     assert not few.kept and few.thrown_away == 100
     with pytest.raises(ConfigError, match="not trained on pieces"):
         model("none").pieces(3)

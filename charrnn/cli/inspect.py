@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,8 @@ def inspect(
     from charrnn.report.lags import svg as draw
     from charrnn.storage.durable import atomic_write_bytes
     from charrnn.text.corpus import encode_corpus
+    from charrnn.text.pieces import pack
+    from charrnn.text.reading import end_symbol
     from charrnn.text.tokenizer import check_unknown
     from charrnn.training.parts import own_text, reading_of, run_of
     from charrnn.verify.inspection import inspect as measure
@@ -53,14 +56,16 @@ def inspect(
     path = chosen(ckpt)
     checkpoint, run = load(path), run_of(path)
     if text is not None:
-        corpus = encode_corpus([text], reading_of(run, encoding), tokenizer=checkpoint.tokenizer, unknown=unknown)
+        reading = replace(reading_of(run, encoding), between=end_symbol(checkpoint.piece_kind))
+        corpus = encode_corpus([text], reading, tokenizer=checkpoint.tokenizer, unknown=unknown)
     elif run is not None:
         corpus = own_text(run, checkpoint.tokenizer)
     else:
         raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn inspect text.txt")
     whisper(corpus.notes)
+    ids = pack(corpus.ids, checkpoint.tokenizer, checkpoint.piece_kind)
     # The end of a text is the part that was held out from training.
-    reports = measure(checkpoint.parameters, corpus.ids[-100_000:], lags)
+    reports = measure(checkpoint.parameters, ids[-100_000:], lags, checkpoint.end)
     if svg is not None:
         atomic_write_bytes(svg, draw(reports, title if title is not None else f"gradient by lag: {path}").encode())
     if as_json:

@@ -114,11 +114,10 @@ def sample(
         given = given.removesuffix("\r\n" if given.endswith("\r\n") else "\n")
     if not any("\r" in symbol for symbol in model.symbols):  # a text file of Windows, for a model that has read others
         given = given.replace("\r\n", "\n")
-    if num_samples > 1 and (greedy or top_k == 1):
-        print(f"{num_samples} samples would be the same text: without chance there is only one", file=sys.stderr)
-        num_samples = 1
-    if pieces is not None and (greedy or top_k == 1):
-        pieces = 1
+    wanted = pieces or num_samples
+    if wanted > 1 and (greedy or top_k == 1):
+        print(f"{wanted} samples would be the same text: without chance there is only one", file=sys.stderr)
+        num_samples, pieces = 1, pieces and 1
     options: Options = {
         "temperature": temperature,
         "top_k": top_k,
@@ -132,7 +131,7 @@ def sample(
     write = sys.stdout.write
     if pieces is not None:
         known = _known(path, model) if new else set[str]()
-        _write_pieces(model, pieces, known, most=10_000 if length is None else length, prompt=given, **options)
+        _write_pieces(model, pieces, known, length=10_000 if length is None else length, prompt=given, **options)
         return
     length = 500 if length is None else length
     if corpus is not None:

@@ -18,7 +18,7 @@ from charrnn.network import layer as layers
 from charrnn.network.buffers import Array, Buffers, Steps
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.tape import LayerTape, Tape, handed_up, through_dropout
-from charrnn.network.truncation import WHOLE, Window
+from charrnn.network.truncation import Window
 
 State = list[Array]  # S of every layer: (states, n, h_l), or (n, h_l) for cells whose only state is H
 # (segment, layer, T) -> the dropout factors (T, n, h_l) of a layer's output; layers count from 1.
@@ -211,13 +211,19 @@ class Stack:
         first = np.arange(n if text_begins else 0)
         return first if fresh is None else np.union1d(first, np.flatnonzero(fresh))
 
-    def error_norms_by_lag(self, parameters: Parameters, tape: Tape, targets: Array, lags: int) -> Array:
-        """‖dZ_k‖ (lags, L) for the losses of the tape's last steps, one for each row of `targets`."""
+    def error_norms_by_lag(
+        self, parameters: Parameters, tape: Tape, targets: Array, lags: int, fresh: Array | None = None
+    ) -> Array:
+        """‖dZ_k‖ (lags, L) for the losses of the tape's last steps, one for each row of `targets`.
+
+        `fresh` (T, n) is that of the forward pass: no error goes back from where a piece begins.
+        """
         gradient = Parameters(self.architecture, self.dtype)
         T = len(tape.ids)
         with np.errstate(divide="ignore"):  # the losses themselves do not matter here
             dH, _ = self._output_error(parameters, tape, targets, T - len(targets), targets.size, gradient)
-        return backward.by_lag(self.cell, parameters, tape, dH, [WHOLE] * T, lags, gradient, self._buffers)
+        crossings = Window(np.ones(T), 0, T, lags, fresh).crossings(T, tape.ids.shape[1])
+        return backward.by_lag(self.cell, parameters, tape, dH, crossings, lags, gradient, self._buffers)
 
     def _output_error(
         self, parameters: Parameters, tape: Tape, targets: Array, first: int, divisor: float, gradient: Parameters

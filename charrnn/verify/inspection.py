@@ -41,8 +41,11 @@ class LayerReport:
     memory: int | None
 
 
-def inspect(parameters: Parameters, ids: Array, lags: int = 100) -> list[LayerReport]:
-    """Reports of all layers, from the lowest, on the text (N,). CorpusError if it is too short for `lags`."""
+def inspect(parameters: Parameters, ids: Array, lags: int = 100, end: int | None = None) -> list[LayerReport]:
+    """Reports of all layers, from the lowest, on the text (N,). CorpusError if it is too short for `lags`.
+
+    Of a text of pieces, each begins with the id `end`.
+    """
     steps = lags + LOSSES
     pairs = len(ids) - 1
     if pairs < steps:
@@ -54,8 +57,9 @@ def inspect(parameters: Parameters, ids: Array, lags: int = 100) -> list[LayerRe
     index = np.arange(steps)[:, None] + starts
     inputs, targets = (ids[index + k].astype(np.intp) for k in (0, 1))
     stack = Stack(architecture, np.float64)
-    tape = stack.forward(double, inputs, None)
-    norms = stack.error_norms_by_lag(double, tape, targets[lags:], lags + 1)
+    fresh = None if end is None else inputs == end
+    tape = stack.forward(double, inputs, None, fresh=fresh)
+    norms = stack.error_norms_by_lag(double, tape, targets[lags:], lags + 1, fresh)
     reports = []
     cell = architecture.made_cell
     for i, h in enumerate(architecture.hidden):
