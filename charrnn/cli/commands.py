@@ -39,6 +39,7 @@ COMMANDS = {
             ("charrnn sample", "500 characters of the newest good run"),
             ("charrnn sample book --prompt 'Once' --temperature 0.5", "runs/book goes on from a beginning"),
             ("charrnn sample --num-samples 10 --stop '\\n'", "ten lines"),
+            ("charrnn sample --interactive", "in turns"),
         ),
     ),
     "eval": Entry(

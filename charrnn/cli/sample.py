@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import secrets
 import shlex
 import sys
 from collections.abc import Iterable
@@ -17,7 +19,7 @@ from charrnn.cli.options import Ckpt, check_utf8, chosen, one_checkpoint
 from charrnn.errors import CheckFailed, ConfigError
 
 if TYPE_CHECKING:
-    from charrnn.model import Model
+    from charrnn.model import Model, Options
 
 OWN = "own"  # stands for the run's training text; a file of this name is ./own
 
@@ -31,8 +33,8 @@ def sample(
         int | None,
         typer.Option(
             min=0,
-            help="Symbols to write (default 500), as characters or bytes, whichever the model writes; the most in a "
-            "piece (10000).",
+            help="Symbols to write (default 500), as characters or bytes, whichever the model writes; 0: without end; "
+            "the most in a piece (10000).",
             metavar="INTEGER",
         ),
     ] = None,
@@ -84,6 +86,10 @@ def sample(
             metavar="PATH",
         ),
     ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Type, and let the model go on, in turns that can be undone.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write text. Standard output holds the text and nothing else."""
     if prompt is not None and prompt_file is not None:
@@ -92,6 +98,10 @@ def sample(
         for text in texts:
             check_utf8(name, text)
     _check_pieces(pieces, new, {"--num-samples": num_samples > 1, "--stop": stop, "--novelty": novelty})
+    if length == 0 and (num_samples > 1 or pieces or novelty or as_json):
+        raise ConfigError("--length 0: a text without end is one sample and nothing else; give a length")
+    if interactive and (num_samples > 1 or pieces or novelty or as_json or prompt_file):
+        raise ConfigError("--interactive: goes with --prompt, --length and how symbols are drawn; leave the rest out")
     if "" in (stop or []):
         raise ConfigError("--stop: an empty text is found at once; give at least one character")
 
@@ -100,7 +110,7 @@ def sample(
     blas.configure()  # a second thread gains half where the machine is idle, and loses tenfold where it is not
 
     from charrnn.inference.sampling import Choice
-    from charrnn.model import Options, load
+    from charrnn.model import load
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import check_unknown
 
@@ -133,17 +143,23 @@ def sample(
         known = _known(path, model) if new else set[str]()
         _write_pieces(model, pieces, known, length=10_000 if length is None else length, prompt=given, **options)
         return
+    if interactive:
+        _converse(model, given, length or 200, stops, options)
+        return
     length = 500 if length is None else length
-    if corpus is not None:
+    if corpus is not None or as_json:
         texts = (
             model.samples(num_samples, length, given, stop=stops, **options)
             if num_samples > 1
             else [model.sample(length, given, stop=stops, **options)]
         )
-        _write_compared(texts, given, corpus)
+        if corpus is not None:
+            _write_compared(texts, given, corpus)
+        else:
+            print(json.dumps({"run": str(path), "prompt": given, "samples": texts, **options}))
         return
     if num_samples == 1:
-        characters = model.stream(given, length=length, stop=stops, **options)
+        characters = model.stream(given, length=length or None, stop=stops, **options)
         live = sys.stdout.isatty()
         write(_shown(given))
         try:
@@ -155,6 +171,18 @@ def sample(
             write("\n")
         return
     _write_apart(_shown(given + text) for text in model.samples(num_samples, length, given, stop=stops, **options))
+
+
+def _converse(model: Model, given: str, length: int, stops: list[str], options: Options) -> None:
+    from charrnn.cli.interactive import Conversation, converse
+
+    seed, drawn = options.get("seed"), {**options, "stop": stops}
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    conversation = Conversation(model, drawn, length, seed, _unescaped, lambda text: sys.stdout.write(_shown(text)))
+    if given:
+        sys.stdout.write(_shown(given))
+        conversation.turn(given)
+    converse(conversation)
 
 
 def _write_apart(texts: Iterable[str]) -> None:
