@@ -13,7 +13,7 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check torture test-torch gradcheck bench experiments format clean
+.PHONY: help demo test check torture test-torch gradcheck bench experiments schema format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,10 @@ bench: $(VENV)/.bench ## race charrnn against PyTorch and JAX (installs them), i
 experiments: $(VENV)/.product data/pydoc-topics.txt ## run the experiments on truncation again, into docs/experiments.md
 	for name in influence recall regularisation pictures; do \
 	    $(bin)/charrnn experiment $$name --write docs/experiments.md || exit; done
+
+schema: $(VENV)/.product ## write the JSON schema of settings, for editors
+	$(bin)/python -c 'import json; from charrnn.training.settings import json_schema; \
+	    print(json.dumps(json_schema(), indent=1, ensure_ascii=False))' > configs/settings.schema.json
 
 format: $(VENV)/.dev ## format the code, and mend what the linter can mend
 	$(bin)/ruff format .

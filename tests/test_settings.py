@@ -16,7 +16,7 @@ import pytest
 from charrnn.errors import ConfigError
 from charrnn.network.truncation import Truncation
 from charrnn.registry import HAVE_LAGS, NEED_TAU, TRUNCATIONS
-from charrnn.training.settings import Settings, parse, resolve
+from charrnn.training.settings import FIELDS, Settings, json_schema, parse, resolve
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -69,6 +69,17 @@ def test_a_recipe_is_found_by_its_name_from_anywhere_and_a_file_of_that_name_goe
         ConfigError, match=r"quik: no such file and no recipe \(did you mean quick\?\); recipes: deep, "
     ):
         resolve(Path("quik"), {})
+
+
+def test_the_schema_for_editors_is_that_of_the_settings_and_every_recipe_names_it() -> None:
+    """If this fails: make schema."""
+    written = json.loads((CONFIGS / "settings.schema.json").read_text("utf-8"))
+    assert written == json.loads(json.dumps(json_schema()))
+    assert set(written["properties"]) == set(FIELDS)
+    assert all("description" in of_key for of_key in written["properties"].values())
+    assert written["properties"]["dtype"]["enum"] == ["float32", "float64"]
+    for path in CONFIGS.glob("*.yaml"):
+        assert path.read_text("utf-8").startswith("# yaml-language-server: $schema=settings.schema.json\n"), path
 
 
 @pytest.mark.parametrize("hidden", ["128,64", " 128, 64", [128, 64], (128, 64), ["128", "64"], [np.int64(128), 64]])

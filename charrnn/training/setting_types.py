@@ -11,6 +11,7 @@ import operator
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from numbers import Real
 from typing import Annotated, Any, Self, SupportsIndex
 
@@ -76,14 +77,23 @@ def _check_text(text: str) -> str:
 
 
 def one_of(names: Collection[str]) -> AfterValidator:
-    """Accepts the names that are in `names` at the time."""
+    """Accepts the names that `names` holds when a value is checked: a registry may grow."""
+    return AfterValidator(partial(_known, names))
 
-    def check(name: str) -> str:
-        if name not in names:
-            raise ValueError(f"one of {', '.join(names)}{hint(name, names)}")
-        return name
 
-    return AfterValidator(check)
+def _known(names: Collection[str], name: str) -> str:
+    if name not in names:
+        raise ValueError(f"one of {', '.join(names)}{hint(name, names)}")
+    return name
+
+
+def names_of(metadata: Iterable[object]) -> Collection[str] | None:
+    """The names that a field of this pydantic metadata accepts; None if it is no such field."""
+    for validator in metadata:
+        if isinstance(validator, AfterValidator) and isinstance(validator.func, partial):
+            names: Collection[str] = validator.func.args[0]
+            return names
+    return None
 
 
 def hint(name: str, names: Iterable[str]) -> str:

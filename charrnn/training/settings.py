@@ -23,6 +23,7 @@ from charrnn.registry import (
     SCHEDULES,
     TRUNCATIONS,
     UNITS,
+    Registry,
     check_truncation,
 )
 from charrnn.text.reading import ON_BAD_BYTE, Reading, end_symbol
@@ -38,6 +39,7 @@ from charrnn.training.setting_types import (
     Text,
     Widths,
     hint,
+    names_of,
     one_of,
     shown,
 )
@@ -277,6 +279,33 @@ def default_shards(n: int, h: int) -> int:
     worth_two = n >= 8 and n * h >= 1000
     many = min(max(min(4, n // 16), min(8, n // 32)), n * h // 4096)
     return max(1, 2 * worth_two, many)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a file of settings, by which an editor completes and checks it (configs/settings.schema.json).
+
+    A registry may have names of one's own, so that other names than those of charrnn are no error there.
+    """
+    properties: dict[str, Any] = {}
+    for key, of_pydantic in Settings.model_json_schema()["properties"].items():
+        kept = {name: value for name, value in of_pydantic.items() if name not in ("title", "metavar", "panel")}
+        names = names_of(FIELDS[key].metadata)
+        if names is not None:
+            listed = {"enum": list(names)}
+            kept.pop("type", None)
+            kept |= {"anyOf": [listed, {"type": "string"}]} if isinstance(names, Registry) else listed
+        if kept.get("type") == "array":  # 128 and 128,64 are widths too
+            kept = {"anyOf": [{"type": ["integer", "string"]}, {"type": "array", "items": kept.pop("items")}], **kept}
+            for name in ("type", "minItems", "maxItems"):
+                kept.pop(name)
+        properties[key] = kept
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Settings of charrnn",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+    }
 
 
 def parse(key: str, value: object, place: str) -> Any:
