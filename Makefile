@@ -13,7 +13,7 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check test-torch gradcheck bench experiments format clean
+.PHONY: help demo test check torture test-torch gradcheck bench experiments format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,10 @@ check: $(VENV)/.dev ## run all checks: format, lint, types, tests
 	$(bin)/ruff check .
 	$(bin)/mypy
 	$(bin)/python -m pytest
+
+torture: $(VENV)/.dev ## run the tests of reliability at length, with a new seed (SEED=n: with that one)
+	CHARRNN_TORTURE=1 CHARRNN_SEED=$(SEED) $(bin)/python -m pytest -s tests/test_checkpoint.py tests/test_durable.py \
+	    tests/test_runs.py tests/test_training.py tests/test_divergence.py tests/test_refused_writes.py
 
 test-torch: $(VENV)/.torch ## run the tests that compare charrnn with PyTorch (installs it)
 	CHARRNN_REQUIRE_TORCH=1 $(bin)/python -m pytest -m torch

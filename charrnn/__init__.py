@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from charrnn.errors import CharrnnError
+    from charrnn.formats import export
     from charrnn.inference.scoring import Score
     from charrnn.model import Gradient, Model
     from charrnn.network.cells import Cell
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "charrnn.errors": ("CharrnnError",),
+    "charrnn.formats": ("export",),
     "charrnn.inference.scoring": ("Score",),
     "charrnn.model": ("Gradient", "Model"),
     "charrnn.network.cells": ("Cell",),
@@ -60,6 +62,7 @@ __all__ = [
     "Score",
     "Settings",
     "Truncation",
+    "export",
     "load",
     "resume",
     "train",
@@ -73,4 +76,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted(__all__)

@@ -1,11 +1,11 @@
 """The linear algebra library under NumPy, and the cores: chosen by size, before NumPy is first imported.
 
-OpenBLAS, which the NumPy wheels carry, runs its AVX2 kernel on AMD processors that have AVX-512. From Zen 5 on, which
-computes all 512 bits at once, its kernel for Intel's (SkylakeX) is twice as fast; on Zen 4 only for small products
-(docs/benchmarks.md). Two threads that share one small product spend more time handing it over than multiplying, so that
-the batch is shared out among workers (`engine.workers`), each with a BLAS of one thread.
-Both change the last bits of results: the manifest of a run says what was in force. What the user set in the
-environment stays; only a number of threads that is asked for goes over it.
+OpenBLAS, which the NumPy wheels carry, runs its AVX2 kernel on AMD processors that have AVX-512. OpenBLAS's AVX-512
+kernel for Intel processors (SkylakeX) is twice as fast on Zen 5 and later, and on Zen 4 for small products
+(docs/benchmarks.md). Threads that share one small product spend more time on synchronisation than on arithmetic, so the
+batch is divided among workers (`engine.workers`), each with a BLAS of one thread.
+Kernel and threads change the last bits of results: the manifest of a run records both. Environment variables that the
+user has set are kept, but `threads` overrides them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
 
 ZEN4, ZEN5 = 25, 26  # families of processors; Zen 3 is of 25 too, but has no AVX-512
-SMALL = 1_000_000  # multiplications of a product up to which these have kernels that need no packing
+SMALL = 1_000_000  # multiplications: up to so many, the kernels in `UNPACKED` do not pack the factors of a product
 UNPACKED = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 _limited_by_user = any(name in os.environ for name in THREADS)
 

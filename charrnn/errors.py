@@ -73,6 +73,10 @@ class RunExistsError(ConfigError):
     """A new run would take the directory of another (2)."""
 
 
+class RunHeldError(ConfigError):
+    """Another training is at work in the run directory (2)."""
+
+
 class CorpusError(CharrnnError):
     """A text cannot be used: unreadable bytes, too short, or characters that the model does not know (3)."""
 

@@ -7,22 +7,40 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError
+from charrnn import arguments
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, UnknownNameError, shown
 from charrnn.inference.pieces import Pieces, draw_pieces
 from charrnn.inference.sampling import Choice, Sampler, until
 from charrnn.inference.scoring import Score, begins, evaluate
 from charrnn.network.buffers import Array
-from charrnn.network.parameters import Architecture, Parameters, from_arrays
+from charrnn.network.parameters import Architecture, Parameters, from_arrays, widened
 from charrnn.network.stack import Stack, State
-from charrnn.network.truncation import Truncation, truncation
+from charrnn.network.truncation import Truncation
+from charrnn.network.truncation import truncation as named_truncation
 from charrnn.storage import checkpoint as checkpoints
-from charrnn.text.pieces import SEPARATOR, end_symbol, pack
+from charrnn.text.pieces import pack
+from charrnn.text.reading import SEPARATOR, end_symbol
 from charrnn.text.tokenizer import Tokenizer, check_unknown
+
+MOST_SAMPLES = 10**6  # side by side
+MOST_SEED = 2**63 - 1
+
+
+class Options(TypedDict, total=False):
+    """How text is drawn; what each means and is when left out says `Model.stream`."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    greedy: bool
+    seed: int | None
+    state: State | None
+    unknown: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +57,18 @@ class Model:
     """A network with its vocabulary, and the settings that it was trained with (plain values; empty if unknown).
 
     A state, which several methods take and give, is a list with an array for each layer: H (n, h),
-    or H and C (2, n, h) of an lstm.
+    or H and C (2, n, h) of an lstm. An argument that cannot be is a ConfigError; a state, ids or symbols that do not
+    fit the network are a ValueError.
     """
 
     parameters: Parameters
     symbols: str
     settings: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = self.architecture.symbols
+        if not isinstance(self.symbols, str) or not len(self.symbols) == len(set(self.symbols)) == count:
+            raise ValueError(f"symbols {shown(self.symbols)}: must be text of {count} different characters")
 
     @property
     def architecture(self) -> Architecture:
@@ -71,10 +95,15 @@ class Model:
         """The ids (len(text),) of a text; a character outside the vocabulary is an `error` (CorpusError, which lists
         it), or one to `skip` or `replace`."""
         check_unknown(unknown)
-        return Tokenizer(self.symbols).encode(text, unknown=unknown, source=source)
+        return Tokenizer(self.symbols).encode(arguments.text(source, text), unknown=unknown, source=source)
 
     def stream(
-        self, prompt: str = "", *, length: int | None = None, stop: str | Iterable[str] | None = None, **options: Any
+        self,
+        prompt: str = "",
+        *,
+        length: int | None = None,
+        stop: str | Iterable[str] | None = None,
+        **options: Unpack[Options],
     ) -> Characters:
         """Characters that go on from `prompt`, or from a line's beginning where there is none: without end, or `length`
         of them, or up to and with the first of the texts `stop`, one or several.
@@ -82,20 +111,28 @@ class Model:
         A model that was trained on pieces writes one after another, the first of which begins with the prompt; what
         ends them is written as a line end, or as an empty line if they hold such.
 
-        Options: each character is drawn from A^(1/`temperature`), of the `top_k` most probable ones (0: all) and the
+        Options: each character is drawn from A^(1/`temperature`) (1.0 where it is left out, the model's own
+        probabilities; the command `charrnn sample` has 0.8), of the `top_k` most probable ones (0: all) and the
         fewest that have the mass `top_p`; `greedy` always takes the most probable one. The same `seed` gives the same
         text. `state` is what was read before the prompt; `unknown` as of `encode`.
         """
         stops = self._stops(stop)
-        return Characters(self._sampler(prompt, **options), self._written, length, stops)
+        length = None if length is None else _length(length)
+        return Characters(self._sampler(prompt, 1, options), self._written, length, stops)
 
-    def sample(self, length: int = 500, prompt: str = "", **options: Any) -> str:
+    def sample(
+        self,
+        length: int = 500,
+        prompt: str = "",
+        *,
+        stop: str | Iterable[str] | None = None,
+        **options: Unpack[Options],
+    ) -> str:
         """`length` characters that go on from `prompt`, which is not part of them; or fewer, up to and with `stop`.
 
         The options are those of `stream`.
         """
-        _at_least(0, length=length)
-        return "".join(self.stream(prompt, length=length, **options))
+        return "".join(self.stream(prompt, length=_length(length), stop=stop, **options))
 
     def samples(
         self,
@@ -104,13 +141,12 @@ class Model:
         prompt: str = "",
         *,
         stop: str | Iterable[str] | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> list[str]:
-        """`count` samples side by side, many times faster than one after another."""
-        _at_least(0, length=length)
-        _at_least(1, count=count)
+        """`count` samples, at most a million, side by side, many times faster than one after another."""
+        count, length = arguments.whole("count", count, 1, MOST_SAMPLES), _length(length)
         stops = self._stops(stop)
-        drawn = self._sampler(prompt, n=count, **options)
+        drawn = self._sampler(prompt, count, options)
         columns = np.array(list(islice(drawn, length)), dtype=np.intp).reshape(length, count)
         written = self._written
         return ["".join(_ended((written[i] for i in column), length, stops)) for column in columns.T]
@@ -123,7 +159,7 @@ class Model:
         length: int = 10_000,
         tries: int | None = None,
         prompt: str = "",
-        **options: Any,
+        **options: Unpack[Options],
     ) -> Pieces:
         """`count` pieces, each from its beginning (`prompt`, if given) to its end, which is not part of it; for a model
         that was trained on pieces.
@@ -133,24 +169,25 @@ class Model:
         each piece and 1000 at least. Options as of `stream`, without `state`. ConfigError for a model that does not
         know pieces.
         """
-        _at_least(1, count=count, length=length)
+        count, length = arguments.whole("count", count, 1, MOST_SAMPLES), arguments.whole("length", length, 1)
+        tries = max(1000, 20 * count) if tries is None else arguments.whole("tries", tries, 1)
         end = self.end
         if end is None:
             raise ConfigError(
                 "pieces: the model was not trained on pieces; train one with pieces lines, blank or files"
             )
-        seed = options.pop("seed", None)
+        seed = options.get("seed")
         if seed is not None:
-            _at_least(0, seed=seed)
+            seed = arguments.whole("seed", seed, most=MOST_SEED)
 
         def sampler(n: int, turn: int) -> Sampler:
             of_turn = None if seed is None else int(np.random.SeedSequence([seed, turn]).generate_state(1)[0])
-            return self._sampler(prompt, n=n, seed=of_turn, **options)
+            return self._sampler(prompt, n, {**options, "seed": of_turn})
 
         def text(ids: list[int]) -> str:
             return prompt + "".join(self.symbols[i] for i in ids)
 
-        return draw_pieces(sampler, text, end, count, known, length, tries or max(1000, 20 * count))
+        return draw_pieces(sampler, text, end, count, known, length, tries)
 
     @property
     def _written(self) -> Sequence[str]:
@@ -159,10 +196,12 @@ class Model:
 
     def _stops(self, stop: str | Iterable[str] | None) -> tuple[str, ...]:
         """The texts to stop at; ConfigError for one that is never written."""
+        if isinstance(stop, bytes) or not isinstance(stop, str | Iterable | None):
+            raise arguments.wrong("stop", stop, "text, or several")
         stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
         for text in stops:
-            if not text:
-                raise ConfigError("stop: an empty text is found at once; give at least one character")
+            if not isinstance(text, str) or not text:
+                raise arguments.wrong("stop", text, "text of at least one character")
             unknown = next((c for c in text if c not in self.symbols), None)
             if unknown is not None:
                 raise ConfigError(
@@ -171,31 +210,23 @@ class Model:
                 )
         return stops
 
-    def _sampler(
-        self,
-        prompt: str,
-        *,
-        n: int = 1,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        greedy: bool = False,
-        seed: int | None = None,
-        state: State | None = None,
-        unknown: str = "error",
-    ) -> Sampler:
+    def _sampler(self, prompt: str, n: int, options: Options) -> Sampler:
+        unknown_options = set(options) - set(Options.__annotations__)
+        if unknown_options:
+            raise ConfigError(f"unknown option {min(unknown_options)}; there are {', '.join(Options.__annotations__)}")
+        state, seed = self._own(options.get("state")), options.get("seed")
         end = self.end
-        if not prompt and state is None and end is None:
+        if prompt == "" and state is None and end is None:
             prompt = "\n" if "\n" in self.symbols else self.symbols[0]
         if seed is not None:
-            _at_least(0, seed=seed)
-        state = self._own(state)
-        ids = self.encode(prompt, unknown, "the prompt")
+            seed = arguments.whole("seed", seed, most=MOST_SEED)
+        chosen = {name: options[name] for name in Choice.__annotations__ if name in options}  # type: ignore[literal-required]
+        ids = self.encode(prompt, options.get("unknown", "error"), "the prompt")
         if end is not None and state is None:
             ids = np.append(ids.dtype.type(end), ids)
         if not len(ids) and state is None:
             raise ConfigError("the prompt: no character of it is known to the model; give at least one that is")
-        return Sampler(self.parameters, ids, seed, Choice(temperature, top_k, top_p, greedy), n, state, end)
+        return Sampler(self.parameters, ids, seed, Choice(**chosen), n, state, end)
 
     def score(
         self,
@@ -216,21 +247,22 @@ class Model:
         For a model that was trained on pieces the text is cut as that one was: every character of a piece is predicted,
         and its end (`text.pieces.pack` tells their order). With a `state` it is not cut, but read as it stands.
         """
-        self._check(state)
         ids = self.encode(text, unknown)
         if state is None:
             ids = pack(ids, self.symbols, self.piece_kind)
         return self.score_ids(ids, state=state, streams=streams, workers=workers, keep=True, progress=progress)
 
-    def score_ids(self, ids: Array, **options: Any) -> Score:
+    def score_ids(self, ids: npt.ArrayLike, *, state: State | None = None, **options: Any) -> Score:
         """As `score`, for ids (N,); options as of `inference.scoring.evaluate`. ValueError for ids out of range."""
-        options = {"end": self.end, **options, "state": self._own(options.get("state"))}
-        ids = np.asarray(ids)
-        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
-            raise ValueError(f"ids must be integers (N,), are {ids.dtype} {ids.shape}")
-        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self.symbols):
-            raise ValueError(f"ids must be from 0 to {len(self.symbols) - 1}, are {ids.min()} to {ids.max()}")
-        return evaluate(self.parameters, ids, **options)
+        options = {"end": self.end, **options}
+        found = _numbers(ids)
+        if not found.size:
+            found = found.astype(np.intp)  # an empty list has no whole numbers to tell it by
+        if found.ndim != 1 or found.dtype.kind not in "iu":
+            raise ValueError(f"ids must be whole numbers (N,), are {found.dtype} {found.shape}")
+        if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(self.symbols):
+            raise ValueError(f"ids must be from 0 to {len(self.symbols) - 1}, are {found.min()} to {found.max()}")
+        return evaluate(self.parameters, found, state=self._own(state), **options)
 
     def gradient(
         self,
@@ -244,11 +276,11 @@ class Model:
     ) -> Gradient:
         """The gradient of the mean loss of a text, of which every character but the first is predicted.
 
-        `truncation` is a name in `TRUNCATIONS`, with its `tau`, or a truncation of your own. CorpusError for a text of
-        fewer than 2 characters. Random truncation gives one draw, by `seed`; the mean over
+        `truncation` is a name in `TRUNCATIONS`, with its `tau`, or a truncation of your own, which has its own.
+        CorpusError for a text of fewer than 2 characters. Random truncation gives one draw, by `seed`; the mean over
         seeds is the full gradient.
         """
-        self._check(state)
+        seed, state = arguments.whole("seed", seed, most=MOST_SEED), self._own(state)
         ids = self.encode(text, unknown)
         if state is None:
             ids = pack(ids, self.symbols, self.piece_kind)
@@ -256,38 +288,63 @@ class Model:
         T = len(ids) - 1
         if T < 1:
             raise CorpusError(f"a text of length {len(ids)} has no loss; at least 2 characters are needed")
-        made = replace(truncation, seq_length=T) if isinstance(truncation, Truncation) else _made(truncation, T, tau)
+        if not isinstance(truncation, Truncation):
+            made = named_truncation(truncation, T, tau=tau)
+        elif tau is None:
+            made = replace(truncation, seq_length=T)
+        else:
+            raise ConfigError("tau: a truncation that is given as an object has its own; leave tau out")
         window = made.draw(T, seed)
         window = replace(window, fresh=begins(ids[: len(window.gains), None], self.end))
         into = Parameters(self.architecture, self.parameters.vector.dtype)
         steps = len(window.gains)
         total, kept = Stack(self.architecture, into.vector.dtype).loss_and_gradient(
-            self.parameters, ids[:steps, None], ids[1 : steps + 1, None], self._own(state), window, into
+            self.parameters, ids[:steps, None], ids[1 : steps + 1, None], state, window, into
         )
         return Gradient(total / steps, {name: into[name] for name in into}, kept)
 
     def _own(self, state: State | None) -> State | None:
-        """A state in the precision of the weights; ValueError if it is none of one sequence."""
-        self._check(state)
-        return None if state is None else [np.asarray(S, self.parameters.vector.dtype) for S in state]
-
-    def _check(self, state: State | None) -> None:
-        """ValueError unless it is a state of one sequence."""
-        cell = self.architecture.made_cell
+        """A state of one sequence, in the precision of the weights; ValueError that says why it is none."""
+        if state is None:
+            return None
+        cell, dtype = self.architecture.made_cell, self.parameters.vector.dtype
         expected = [cell.state_shape(1, h) for h in self.architecture.hidden]
-        if state is not None and [np.shape(S) for S in state] != expected:
-            raise ValueError(f"a state must have arrays {expected}, has {[np.shape(S) for S in state]}")
+        arrays = [_numbers(S) for S in state] if isinstance(state, list | tuple | np.ndarray) else []
+        if [S.shape for S in arrays] != expected:
+            given = [S.shape for S in arrays] if arrays else shown(state)
+            raise ValueError(f"a state must have arrays {expected}, has {given}")
+        with np.errstate(over="ignore"):
+            own = [S.astype(dtype) if S.dtype.kind in "iuf" else None for S in arrays]
+        if not all(S is not None and np.isfinite(S).all() for S in own):
+            raise ValueError("a state must have arrays of finite real numbers")
+        return [S for S in own if S is not None]
+
+    def grown(self, symbols: str, init: str = "orthogonal", seed: int = 1) -> Model:
+        """The same model with more symbols: `symbols`, sorted, which hold all of its own.
+
+        The new ones have weights as at the start of a training, drawn by the way `init` with `seed`. What the model
+        says of the others, relative to each other, stays as it was. ConfigError if a symbol of its own is missing.
+        """
+        missing = [symbol for symbol in self.symbols if symbol not in symbols]
+        if missing or list(symbols) != sorted(set(symbols)):
+            raise ConfigError("symbols: must be sorted, each once, and hold all that the model has")
+        places = np.searchsorted(list(symbols), list(self.symbols))
+        return replace(self, parameters=widened(self.parameters, len(symbols), places, init, seed), symbols=symbols)
 
     def astype(self, dtype: npt.DTypeLike) -> Model:
         """The same model with weights of another precision, float32 or float64; ConfigError for any other."""
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise ConfigError(f"dtype {dtype}: must be float32 or float64")
+        try:
+            known = dtype is not None and np.dtype(dtype) in (np.float32, np.float64)
+        except TypeError:
+            known = False
+        if not known:
+            raise ConfigError(f"dtype {shown(dtype)}: must be float32 or float64")
         vector = self.parameters.vector.astype(dtype)
         return replace(self, parameters=Parameters(self.architecture, dtype, vector))
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint, whole or not at all. StorageError if the system fails."""
-        checkpoints.save(Path(path), self.checkpoint())
+        checkpoints.save(arguments.path("path", path), self.checkpoint())
 
     def checkpoint(self) -> checkpoints.Checkpoint:
         """The model as plain data."""
@@ -302,9 +359,6 @@ class Characters(Iterator[str]):
         self._sampler = sampler
         drawn = (symbols[int(ids[0])] for ids in sampler)
         self._drawn = drawn if length is None and not stops else _ended(drawn, length, stops)
-
-    def __iter__(self) -> Iterator[str]:
-        return self._drawn
 
     def __next__(self) -> str:
         return next(self._drawn)
@@ -323,19 +377,26 @@ def _ended(characters: Iterator[str], length: int | None, stops: tuple[str, ...]
     return until(characters, most, stops[0] if stops else None)
 
 
-def _at_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise ConfigError(f"{name} {value}: must be at least {least}")
+def _length(length: object) -> int:
+    if isinstance(length, str):
+        raise ConfigError(
+            f"length {shown(repr(length))}: must be a whole number; the prompt comes second, as in sample(200, 'The ')"
+        )
+    return arguments.whole("length", length)
 
 
-def _made(name: str, T: int, tau: int | None) -> Truncation:
-    return truncation(name, T, tau=tau)
+def _numbers(values: npt.ArrayLike) -> Array:
+    """The array of some values; of no shape and type `object` where they are none."""
+    try:
+        return np.asarray(values)
+    except ValueError:  # lists that differ in length
+        return np.array(None)
 
 
 def load(path: str | Path) -> Model:
     """The model of a checkpoint file, or the best one of a run; CheckpointError if it is not exactly right."""
-    return of_checkpoint(checkpoints.load(Path(path)), Path(path))
+    found = arguments.path("path", path)
+    return of_checkpoint(checkpoints.load(found), found)
 
 
 def of_checkpoint(checkpoint: checkpoints.Checkpoint, path: Path) -> Model:
@@ -343,6 +404,8 @@ def of_checkpoint(checkpoint: checkpoints.Checkpoint, path: Path) -> Model:
     try:
         architecture = Architecture(len(checkpoint.symbols), checkpoint.hidden, checkpoint.activation, checkpoint.cell)
         parameters = from_arrays(architecture, checkpoint.weights)
+    except UnknownNameError as error:
+        raise CheckpointError(f"{path}: {error}; import the module that registers it") from error
     except (ValueError, KeyError, CharrnnError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of charrnn ({error}); use another file") from error
     return Model(parameters, checkpoint.symbols, checkpoint.settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ class Called:
 
 def charrnn(*arguments: str, stdin: bytes = b"") -> Called:
     """`charrnn ARGUMENTS` in the working directory."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr(sys, "argv", ["charrnn", *arguments])
@@ -29,6 +31,8 @@ def charrnn(*arguments: str, stdin: bytes = b"") -> Called:
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         main()
+    for number, handler in handlers.items():  # a command ignores signals at the end of its process, which this is not
+        signal.signal(number, handler)
     written = []
     for stream in (out, err):
         stream.flush()

@@ -1,4 +1,4 @@
-"""The `torch` marker: those tests need PyTorch, and say so in one place."""
+"""The `torch` marker: those tests need PyTorch, and say so in one place; and the seed in the report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import os
 
 import pytest
+from scale import LONG, SEED
 
 TORCH_INSTALLED = importlib.util.find_spec("torch") is not None
 
@@ -24,3 +25,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Skip marked tests without PyTorch."""
     if item.get_closest_marker("torch") is not None:
         item.add_marker(pytest.mark.skipif(not TORCH_INSTALLED, reason="PyTorch is not installed"))
+
+
+def pytest_report_header() -> str:
+    """The seed of the tests that draw what they try."""
+    return f"seed {SEED}{' (long form)' if LONG else ''}"

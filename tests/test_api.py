@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,9 @@ import pytest
 from oracle import gradient, losses, zero_state
 
 import charrnn
-from charrnn.errors import ConfigError, CorpusError
-from charrnn.network.truncation import Truncation
+from charrnn.errors import ConfigError, CorpusError, DivergedError
+from charrnn.network.parameters import Parameters
+from charrnn.network.truncation import Sliding, Truncation
 from charrnn.training.schedules import Progress
 
 TEXT = "the cat sat on the mat; the dog sat on the log.\n" * 40
@@ -42,10 +46,10 @@ def test_the_public_names_are_these_and_each_is_there() -> None:
     assert set(charrnn.__all__) == {
         *("ACTIVATIONS", "CELLS", "INITS", "OPTIMIZERS", "SCHEDULES", "TRUNCATIONS"),
         *("Cell", "CharrnnError", "Gradient", "Model", "Optimizer", "Result", "Score", "Settings", "Truncation"),
-        *("load", "resume", "train"),
+        *("export", "load", "resume", "train"),
     }
     assert all(getattr(charrnn, name).__doc__ for name in charrnn.__all__)
-    assert set(charrnn.__all__) <= set(dir(charrnn))
+    assert dir(charrnn) == sorted(charrnn.__all__)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = charrnn.trian
 
@@ -69,6 +73,17 @@ def test_a_training_gives_its_model_scores_and_history(result: charrnn.Result) -
     assert plain["validation"]["bits_per_char"] == result.validation.bits_per_char
     assert charrnn.load(result.run).symbols == result.model.symbols == "".join(sorted(set(TEXT)))
     assert charrnn.Settings(**result.model.settings).hidden == (8, 6)
+
+
+def test_the_train_loss_of_a_result_is_the_mean_since_the_last_evaluation_but_one(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(TEXT)
+    events: list[Any] = []
+    trained = charrnn.train(tmp_path / "t", tmp_path / "run", on_event=events.append, **{**SMALL, "max_steps": 50})
+    losses = [event.loss for event in events if hasattr(event, "loss")]
+    assert len(losses) == 50 and [event.step for event in events if hasattr(event, "train")] == [20, 40, 50]
+    assert trained.train == pytest.approx(np.mean(losses[40:]), rel=1e-12)
+    means = [np.mean(losses[:20]), np.mean(losses[20:40]), np.mean(losses[40:])]
+    assert [event.train for event in events if hasattr(event, "train")] == pytest.approx(means, rel=1e-12)
 
 
 def test_a_run_is_resumed_to_the_bits_of_one_that_was_never_stopped(tmp_path: Path) -> None:
@@ -167,6 +182,27 @@ def test_a_model_is_saved_and_loaded_as_it_was(model: charrnn.Model, tmp_path: P
     assert (again.symbols, again.settings, again.architecture) == (model.symbols, model.settings, model.architecture)
 
 
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_an_edited_copy_scores_and_saves_as_edited_and_leaves_the_original_alone(
+    model: charrnn.Model, tmp_path: Path, way: Any
+) -> None:
+    text, before = TEXT[:50], model.parameters.vector.copy()
+    ours = way(model)
+    assert ours.score(text) == model.score(text)
+    ours.parameters["W_h1h1"][...] = 0
+    ours.parameters.vector[-1] += 1
+    by_hand = model.astype(np.float64)  # its views are made of a vector of its own
+    by_hand.parameters["W_h1h1"][...] = 0
+    by_hand.parameters["b_a"][-1] += 1
+    ours.save(tmp_path / "m.npz")
+    assert ours.score(text) == by_hand.score(text) == charrnn.load(tmp_path / "m.npz").score(text)
+    assert ours.score(text) != model.score(text)
+    np.testing.assert_array_equal(model.parameters.vector, before)
+    ours.parameters.vector = before
+    ours.parameters.vector *= 1
+    assert ours.score(text) == model.score(text)
+
+
 class Halves(Truncation):
     """Errors are halved at every third step of the stream."""
 
@@ -246,20 +282,150 @@ def test_every_cell_trains_resumes_scores_and_samples(tmp_path: Path, cell: str)
     assert model.score(TEXT[:50]).nats_per_char < np.log(len(model.symbols)) * 1.2
 
 
-def test_states_counts_and_seeds_that_cannot_be_are_refused(model: charrnn.Model) -> None:
+# For one layer, in the place of an array (1, 8): what has another shape, and what holds no finite real numbers.
+WRONG_SHAPES = (None, 3, "abc", [], np.zeros((1, 3)), [[1.0, 2.0], [3.0]], np.zeros(8), np.zeros((2, 8)))
+WRONG_NUMBERS = (
+    *(np.zeros((1, 8), kind) for kind in (complex, object, bool, "U3")),
+    *(np.full((1, 8), value) for value in (np.nan, np.inf)),
+)
+
+
+@pytest.mark.parametrize("use", ["score", "gradient", "sample", "stream", "samples"])
+def test_states_that_cannot_be_are_refused_everywhere(model: charrnn.Model, use: str) -> None:
     good = model.score("the cat").state
-    assert good is not None
-    for state in ([], good[:1], good + good, [S[0] for S in good], [np.zeros((1, 3))] * 2):
-        for use in (model.score, model.sample, model.gradient):
-            with pytest.raises(ValueError, match="a state must have arrays"):
-                use(*([5] if use == model.sample else ["the cat"]), state=state)  # type: ignore[operator]
-    for wrong in ({"length": -1}, {"seed": -1}):
-        with pytest.raises(ConfigError, match="must be at least 0"):
-            model.sample(**wrong)
-    with pytest.raises(ConfigError, match="count 0"):
-        model.samples(0)
+    assert good is not None and good[0].shape == (1, 8)
+    call = getattr(model, use)
+    call = {"sample": partial(call, 3), "samples": partial(call, 2, 3)}.get(use, call)
+    wrong = [[S, good[1]] for S in WRONG_SHAPES] + [[], good[:1], good + good, 3, "abc", iter(good), {0: good[0]}]
+    for words, states in (("a state must have arrays", wrong), ("finite", [[S, good[1]] for S in WRONG_NUMBERS])):
+        for state in states:
+            with pytest.raises(ValueError, match=words) as caught:
+                call("the cat", state=state)
+            assert len(str(caught.value)) < 200
+    for same in (good, tuple(good), [S.tolist() for S in good], [S.astype(np.float32) for S in good]):
+        call("the cat", state=same)
+    single = model.astype(np.float32)
+    with pytest.raises(ValueError, match="finite"):
+        single.score("the cat", state=[np.full((1, 8), 1e300), good[1]])
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "words"),
+    [
+        *((method, (wrong,), "text") for method in ("encode", "score", "gradient") for wrong in (None, b"the", 3)),
+        *((method, (wrong,), "the prompt .*: must be text") for method in ("stream",) for wrong in (None, b"the", 3)),
+        ("sample", ("The",), r"length 'The': .* the prompt comes second, as in sample\(200, 'The '\)"),
+        *(("sample", (wrong,), "length .*: must be a whole number") for wrong in (-1, 2.5, None, True, 10**30)),
+        *(("samples", (wrong,), "count .*: must be a whole number") for wrong in (0, -1, 2.5, "2", None, 10**12)),
+        ("samples", (2, "The"), "the prompt comes second"),
+        ("gradient", ("the cat", "fixed", 2.5), "tau 2.5: must be a whole number"),
+        ("gradient", ("the cat", "fixed", True), "tau True: must be a whole number"),
+        ("gradient", ("the cat", Sliding(1, 3), 2), "tau: a truncation that is given as an object has its own"),
+        ("gradient", ("the cat", ["full"]), "must be one of full, fixed"),
+        ("astype", ("x",), "dtype x: must be float32 or float64"),
+        ("astype", (None,), "dtype None: must be"),
+        *(("save", (wrong,), "path .*: must be a path") for wrong in ("", None, 3, b"m.npz", "a\0b")),
+    ],
+)
+def test_what_cannot_be_is_one_line_that_names_it(model: charrnn.Model, method: str, given: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        getattr(model, method)(*given)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": None},
+        {"temperature": "1"},
+        {"top_k": 2.5},
+        {"top_k": True},
+        {"top_p": "0.5"},
+        {"greedy": "no"},
+        {"greedy": np.array([1, 2])},
+        {"seed": 2.5},
+        {"seed": [1, 2]},
+        {"seed": -1},
+        {"stop": ""},
+        {"stop": b"a"},
+        {"stop": 3},
+        {"unknown": "maybe"},
+        {"unknown": ["skip"]},
+        {"n": 3},
+        {"temprature": 1.0},
+    ],
+    ids=str,
+)
+def test_options_of_sampling_that_cannot_be_are_named(model: charrnn.Model, options: Any) -> None:
+    for call in (partial(model.sample, 5), partial(model.samples, 2, 5)):
+        with pytest.raises(ConfigError, match=next(iter(options))):
+            call(**options)
+    assert model.sample(9, seed=np.int8(1), top_k=np.int64(3)) == model.sample(9, seed=1, top_k=3)
+
+
+def test_arguments_of_a_score_that_cannot_be_are_named(model: charrnn.Model) -> None:
+    text = TEXT * 2
+    for name in ("streams", "workers"):
+        for wrong in (0, -1, 2.5, "2", None, True):
+            with pytest.raises(ConfigError, match=rf"{name} .*: must be a whole number of at least 1"):
+                model.score(text, **{name: wrong})  # type: ignore[arg-type]
+    ids = model.encode(text)
+    for name, value in (("warmup", -1), ("warmup", 2.5), ("keep", "x")):
+        with pytest.raises(ConfigError, match=rf"{name} .*: must be"):
+            model.score_ids(ids, **{name: value})
+    with pytest.raises(ConfigError, match="streams: a text that goes on from a state is read as one"):
+        model.score(text, state=model.score("the cat").state, streams=2)
+    assert model.score(text, streams=np.int8(3)) == model.score(text, streams=3)  # type: ignore[arg-type]
+    for empty in ([], np.array([]), np.array([], np.uint8)):
+        with pytest.raises(CorpusError, match="length 0 cannot be scored"):
+            model.score_ids(empty)
+
+
+def test_a_stream_is_its_own_iterator(model: charrnn.Model) -> None:
+    stream = model.stream("the ", seed=3)
+    assert iter(stream) is stream
+    assert "".join([next(stream), *islice(stream, 8), next(iter(stream))]) == model.sample(10, "the ", seed=3)
+
+
+def test_a_model_whose_weights_are_not_finite_writes_nothing(model: charrnn.Model) -> None:
+    broken = copy.deepcopy(model)
+    broken.parameters["b_h1"][0] = np.nan
+    for options in ({}, {"greedy": True}):
+        with pytest.raises(DivergedError, match="a weight is not finite"):
+            broken.sample(3, **options)  # type: ignore[arg-type]
+
+
+def test_symbols_and_a_vector_must_be_those_of_the_network(model: charrnn.Model) -> None:
+    with pytest.raises(ValueError, match=r"a vector of .* holds these weights"):
+        Parameters(model.architecture, np.float64, np.append(model.parameters.vector, 0))
+    for symbols in (model.symbols[:-1], model.symbols[:-1] + model.symbols[0], list(model.symbols)):
+        with pytest.raises(ValueError, match=f"must be text of {len(model.symbols)} different characters"):
+            charrnn.Model(model.parameters, symbols)  # type: ignore[arg-type]
+
+
+def test_paths_that_cannot_be_are_named_before_anything_is_done(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(TEXT)
+    for wrong in ("", 3, b"run", "a\0b"):
+        for name in ("out", "config", "init_from"):
+            with pytest.raises(ConfigError, match=rf"^{name} .*: must be a path"):
+                charrnn.train(tmp_path / "t", **{name: wrong})  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=r"^texts .*: must be a path"):
+            charrnn.train([wrong], tmp_path / "run")  # type: ignore[list-item]
+        with pytest.raises(ConfigError, match=r"^path .*: must be a path"):
+            charrnn.load(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=r"^run .*: must be a path"):
+            charrnn.resume(wrong)  # type: ignore[arg-type]
+    for text in (TEXT, "the cat sat\n", "the cat " * 99):
+        with pytest.raises(ConfigError, match=r"^texts 'the cat.*: this is no file; write the text to one"):
+            charrnn.train(text, tmp_path / "run")
+    for wrong in (None, 3, b"t"):
+        with pytest.raises(ConfigError, match=r"^texts .*: must be a path, or several"):
+            charrnn.train(wrong, tmp_path / "run")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="maybe"):
-        model.score("the cat", unknown="maybe")
+        charrnn.train(tmp_path / "t", tmp_path / "run", unknown="maybe")
+    with pytest.raises(ConfigError, match="force 'no': must be True or False"):
+        charrnn.train(tmp_path / "t", tmp_path / "run", force="no")  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
 def test_a_training_that_fails_leaves_its_directory_free(tmp_path: Path) -> None:
@@ -269,13 +435,19 @@ def test_a_training_that_fails_leaves_its_directory_free(tmp_path: Path) -> None
         def gains(self, steps: Any) -> Any:
             return np.ones(3)
 
-    charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["none"] = Short, None
+    class Raises(charrnn.Optimizer):
+        def delta(self, g: Any, slots: Any, out: Any, rate: float, t: int) -> None:
+            out[...] = 0
+            if t == 2:
+                raise TypeError("not today")
+
+    charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["raises"] = Short, Raises
     try:
-        for wrong, words in (({"truncation": "short"}, "gains gave 3"), ({"optimizer": "none"}, "not callable")):
+        for wrong, words in (({"truncation": "short"}, "gains gave 3"), ({"optimizer": "raises"}, "not today")):
             with pytest.raises((ValueError, TypeError), match=words):
                 charrnn.train(tmp_path / "t", out=tmp_path / "run", force=True, **{**SMALL, **wrong})
     finally:
-        del charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["none"]
+        del charrnn.TRUNCATIONS["short"], charrnn.OPTIMIZERS["raises"]
 
     def fails(event: object) -> None:
         raise ZeroDivisionError

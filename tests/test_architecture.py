@@ -16,13 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # The rooms of the package, floor by floor from the ground; the order of docs/architecture.md.
 ORDER = [
     ["errors"],
-    ["registry", "blas"],
+    ["registry", "blas", "arguments"],
     ["storage"],
     ["text", "network"],
     ["engine", "inference", "verify"],
     ["model"],
     ["training"],
-    ["report"],
+    ["report", "formats"],
     ["experiments", "bench"],
     ["cli"],
     ["__main__"],
@@ -32,7 +32,7 @@ EVERYTHING = {room for floor in ORDER for room in floor}
 MAY_IMPORT = {
     room: {below for floor in ORDER[:i] for below in floor} for i, rooms in enumerate(ORDER) for room in rooms
 }
-MAY_IMPORT |= {"__init__": EVERYTHING, "network": {"errors", "registry", "blas"}}
+MAY_IMPORT |= {"__init__": EVERYTHING, "network": {"errors", "registry", "blas", "arguments"}}
 
 
 def import_statements(tree: ast.AST, *, deferred: bool) -> Iterator[ast.Import | ast.ImportFrom]:

@@ -14,7 +14,7 @@ from charrnn.inference.sampling import Choice, Sampler, picker
 from charrnn.inference.scoring import evaluate
 from charrnn.network.cells import Cell, summed
 from charrnn.network.parameters import Architecture, Parameters, initial
-from charrnn.network.stack import Stack
+from charrnn.network.stack import Stack, segment_length
 from charrnn.network.truncation import Random, Window, truncation
 from charrnn.registry import CELLS
 from charrnn.verify.gradcheck import gradcheck, small_problem
@@ -101,6 +101,24 @@ def test_errors_cross_the_borders_of_segments_and_recomputing_gives_the_same_bit
     np.testing.assert_allclose(by_segments[1], whole[1], rtol=1e-9, atol=1e-12)
     again = program(p, ids, targets, state, truncation("full", steps).window(0, steps), recompute=True)
     assert (again[1] == by_segments[1]).all() and again[0] == by_segments[0]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_gain_for_each_sequence_holds_at_the_borders_of_segments_too(cell: str) -> None:
+    steps, border = 260, segment_length(260)
+    p, ids, targets, state = problem(cell, (2,), steps)
+    gains = np.random.default_rng(6).choice([0.0, 0.3, 1.0, 1.7], (steps, n))
+    gains[border] = [0.0, 1.7, 1.0]
+    window = Window(gains, 0, steps)
+    _, reference = losses(p, ids, targets, state)
+
+    def scaled(t: int, i: int, S: Any) -> Any:
+        return S if t == 0 else reference[t - 1][i] + gains[t][:, None] * (S - reference[t - 1][i])
+
+    exact = gradient(p, lambda q: losses(q, ids, targets, state, scaled)[0].sum() / (steps * n))
+    for recompute in (False, True):
+        ours = program(p, ids, targets, state, window, recompute=recompute)[1]
+        assert np.abs(ours - exact).max() < 1e-12 * np.abs(exact).max()
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -276,6 +294,38 @@ def test_a_cell_with_parameters_and_a_beginning_of_its_own_is_checked_saved_and_
         Stack(started.architecture, np.float64).begin(small.parameters, 2)[0],
         small.parameters["H_0_h1"][None].repeat(2, 0),
     )
+
+
+@pytest.mark.usefixtures("own")
+def test_a_learned_beginning_of_a_long_sequence_has_the_gradient_of_a_naive_loop() -> None:
+    steps = 260
+    assert segment_length(steps) < steps
+    p = Parameters(Architecture(d, (3, 2), cell="own"), np.float64)
+    p.vector[:] = np.random.default_rng(3).standard_normal(p.vector.size) * 0.5
+    ids, targets = np.random.default_rng(3).integers(0, d, (2, steps, n))
+
+    def mean_loss(q: Parameters) -> Any:
+        H, total = [np.repeat(q.layer(i)["H_0"][None], n, axis=0) for i in (1, 2)], 0
+        W_ha, b_a = q.output()
+        for x, y in zip(ids, targets, strict=True):
+            X = np.eye(d)[x]
+            for i in (1, 2):
+                W = q.layer(i)
+                X = H[i - 1] = np.tanh(W["gamma"] * (X @ W["W_x"] + W["b"] + H[i - 1] @ W["W_hh"]))
+            Z = X @ W_ha + b_a
+            total += (np.log(np.exp(Z).sum(1)) - Z[np.arange(n), y]).sum()
+        return total / (steps * n)
+
+    exact = gradient(p, mean_loss)
+    for recompute in (False, True):
+        window = truncation("full", steps).window(0, steps)
+        loss, ours, _ = program(p, ids, targets, None, window, recompute=recompute)
+        np.testing.assert_allclose(loss, mean_loss(p), rtol=1e-12)
+        assert np.abs(ours - exact).max() < 1e-12 * np.abs(exact).max()
+        for name in ("H_0_h1", "H_0_h2"):  # small beside the rest, so compared on their own
+            mine, theirs = (Parameters(p.architecture, np.float64, g)[name] for g in (ours, exact))
+            np.testing.assert_allclose(mine, theirs, rtol=1e-9)
+            assert np.abs(theirs).min() > 0
 
 
 class WrongSlope(Own):

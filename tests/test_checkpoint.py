@@ -16,12 +16,12 @@ import pytest
 from forge import signed
 from hostile import HOSTILE
 from hostile_checkpoints import CHECKPOINTS, SYMBOLS, good
+from scale import SEED, scaled
 
 from charrnn.errors import CheckpointError, DivergedError, StorageError
 from charrnn.storage.checkpoint import Checkpoint, load, save
 
 GOLDEN = Path(__file__).parent / "golden"
-TORTURE = os.environ.get("CHARRNN_TORTURE") == "1"
 
 
 def of_good() -> Checkpoint:
@@ -151,14 +151,12 @@ def test_every_hostile_file_is_rejected_within_one_gib_and_two_seconds(tmp_path:
 
 
 def test_every_mutant_is_rejected_or_loads_exactly_and_does_nothing_else(tmp_path: Path) -> None:
-    """20,000 mutants of seed 0, or 100,000 of a new seed with CHARRNN_TORTURE=1, in two processes."""
-    count = 50_000 if TORTURE else 10_000
-    seed = int.from_bytes(os.urandom(3), "big") if TORTURE else 0
-    print(f"seeds {seed} and {seed + 1}")
-    processes = [child.start("torture.py", tmp_path, seed + k, count) for k in range(2)]
+    """20,000 mutants, or in the long form 100,000, in two processes."""
+    count = scaled(10_000, 50_000)
+    processes = [child.start("torture.py", tmp_path, SEED + k, count) for k in range(2)]
     for process in processes:
         counts = json.loads(child.output(process, 600))
-        print(counts)
+        print(f"seed {SEED}:", counts)
         assert counts["rejected"] + counts["identical"] + counts["different"] == count
         # Not everything is rejected by the first check, nor let through.
         assert 0.5 < counts["rejected"] / count < 0.9

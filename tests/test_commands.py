@@ -195,7 +195,7 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
         (["train", "bad"], 3, "offset 2"),
         (["train", "empty"], 3, "empty"),
         (["train", "one"], 3, "1 character"),
-        (["train", "nothing"], 3, "no files"),
+        (["train", "nothing"], 3, "no text"),
         (["train", "text", "--tau", "0", "--truncation", "fixed"], 2, "--tau"),
         (["train", "text", "--encoding", "utf-9"], 2, "utf-9"),
         (["train", "text", "--config", "bad.yaml"], 2, "line 1"),
@@ -203,16 +203,16 @@ def test_samples_go_on_from_a_prompt_and_stop_where_they_are_told(trained: Path)
         (["train", "text", "--out", "nothing/../other"], 2, "other files"),
         (["train", "text", "--cell", "gruu"], 2, "rnn"),
         (["train", "--resume", "nothing"], 3, "nothing"),
-        (["train", "text", "--resume", "nothing"], 2, "does not go with --resume"),
+        (["train", "--force", "--resume", "nothing"], 2, "does not go with --resume"),
         (["train", "--resume", "nothing", "--hidden", "3"], 2, "hidden cannot change"),
         (["train", "text", "--init-from", "bad"], 3, "bad"),
         (["sample", "--ckpt", "nowhere"], 3, "nowhere"),
         (["sample", "--ckpt", "bad"], 3, "bad"),
         (["sample"], 3, "no run here"),
         (["sample", "--temperature", "0"], 2, "greedy"),
-        (["sample", "--top-p", "0"], 2, "top_p"),
+        (["sample", "--top-p", "0"], 2, "--top-p"),
         (["eval", "text"], 3, "no run here"),
-        (["eval", "text", "--unknown", "maybe"], 2, "unknown maybe"),
+        (["eval", "text", "--unknown", "maybe"], 2, "unknown 'maybe'"),
         (["gradcheck", "--truncation", "full", "--tau", "3"], 2, "--tau"),
         (["gradcheck", "--hidden", "0"], 2, "--hidden"),
         (["train", "text", "--hiden", "3"], 2, "--hidden"),
@@ -343,6 +343,12 @@ def test_a_run_that_goes_on_has_the_same_blas_workers_and_bits(tmp_path: Path) -
         np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
 
 
+def steps_of(run: str, directory: Path) -> int:
+    """The steps of the last checkpoint."""
+    (listed,) = json.loads(charrnn("runs", run, "--json", cwd=directory).stdout)["runs"]
+    return int(listed["steps"])
+
+
 def test_an_interrupt_while_workers_start_leaves_a_run_to_go_on_with_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
     large = ["--hidden", "64", "--batch-size", "32", "--seq-length", "20", "--threads", "3", "--max-steps", "100000"]
@@ -356,7 +362,8 @@ def test_an_interrupt_while_workers_start_leaves_a_run_to_go_on_with_and_no_trac
         assert process.wait(60) == 130
     assert b"Traceback" not in said
     assert b"go on with" in said
-    assert charrnn("train", "--resume", "run", "--max-steps", "3", cwd=tmp_path).returncode == 0
+    more = steps_of("run", tmp_path) + 2
+    assert charrnn("train", "--resume", "run", "--max-steps", str(more), cwd=tmp_path).returncode == 0
 
 
 def test_python_ends_with_its_workers_whatever_was_imported_first() -> None:
@@ -377,7 +384,7 @@ engine = WorkerEngine(Architecture(5, (4,)), np.float32, 2, 2)
     [
         (["train", "text.txt", "--hidden", "3000000", "--out", "x"], 5, b"not enough memory"),
         (["train", "text.txt", "--encoding", "rot13", "--out", "x"], 2, b"no such encoding"),
-        (["train", "text.txt", "--unknown", "foo", "--out", "x"], 2, b"unknown foo: must be error, skip or replace"),
+        (["train", "text.txt", "--unknown", "foo", "--out", "x"], 2, b"unknown 'foo': must be error, skip or replace"),
         (["train", "", "--out", "x"], 3, b"the name of a text is empty"),
         (["train", "--resume", "runs/text/last.npz"], 3, b"last.npz: no run directory"),
         (["bench", "--hidden", "300000", "--seq-length", "1"], 5, b"not enough memory"),
@@ -430,10 +437,12 @@ def test_a_text_that_cannot_replace_a_run_leaves_it_whole_and_one_that_can_leave
     options = ["--out", "run", "--max-steps", "2", *SMALL]
     assert charrnn("train", "-", *options, cwd=tmp_path, stdin=TEXTS["greek"].encode()).returncode == 0
     assert charrnn("train", "-", "--force", *options, cwd=tmp_path, stdin=b"a").returncode == 3
-    assert charrnn("train", "--resume", "run", "--max-steps", "3", cwd=tmp_path).returncode == 0
+    more = steps_of("run", tmp_path) + 2
+    assert charrnn("train", "--resume", "run", "--max-steps", str(more), cwd=tmp_path).returncode == 0
     assert charrnn("train", "text", "--force", *options, cwd=tmp_path).returncode == 0
     assert not (tmp_path / "run" / "ids.bin").exists()
-    assert charrnn("train", "--resume", "run", "--max-steps", "3", cwd=tmp_path).returncode == 0
+    more = steps_of("run", tmp_path) + 2
+    assert charrnn("train", "--resume", "run", "--max-steps", str(more), cwd=tmp_path).returncode == 0
     assert charrnn("train", "-", "--out", "new", cwd=tmp_path, stdin=b"a").returncode == 3
     assert not (tmp_path / "new").exists()
     (tmp_path / "mine").mkdir()
@@ -445,7 +454,8 @@ def test_a_run_from_a_named_pipe_goes_on_from_the_ids_that_it_kept(tmp_path: Pat
     options = ["--out", "run", "--max-steps", "2", *SMALL]
     text = TEXTS["latin"].encode()
     assert charrnn("train", "/dev/stdin", *options, cwd=tmp_path, stdin=text).returncode == 0
-    assert charrnn("train", "--resume", "run", "--max-steps", "3", cwd=tmp_path).returncode == 0
+    more = steps_of("run", tmp_path) + 2
+    assert charrnn("train", "--resume", "run", "--max-steps", str(more), cwd=tmp_path).returncode == 0
 
 
 def test_a_second_interrupt_does_not_wait_for_the_step_of_a_worker(tmp_path: Path) -> None:
@@ -461,6 +471,102 @@ def test_a_second_interrupt_does_not_wait_for_the_step_of_a_worker(tmp_path: Pat
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(5) == 130  # the step that is under way takes several times as long
         assert b"Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("kinds", [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)], ids=str)
+def test_signals_of_the_other_kind_that_follow_change_nothing_of_how_it_ends(
+    tmp_path: Path, kinds: tuple[signal.Signals, signal.Signals]
+) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    with start("train", "text", "--out", "run", *SMALL, "--epochs", "1000000", cwd=tmp_path) as process:
+        assert process.stderr
+        while b"training" not in process.stderr.readline():
+            pass
+        process.send_signal(kinds[0])
+        time.sleep(0.02)  # of two that come at once, Python takes the lower number first
+        for _ in range(20_000):
+            if process.poll() is not None:  # to the very end of the interpreter
+                break
+            process.send_signal(kinds[1])
+            time.sleep(0.001)
+        assert process.returncode == 128 + kinds[0]
+        assert process.stderr.read().splitlines()[-1] == b"saved; go on with: charrnn train --resume run"
+
+
+def test_a_worker_that_is_stopped_does_not_keep_a_second_signal_from_ending_the_run_with_a_line(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    two = ["--hidden", "64", "--batch-size", "32", "--seq-length", "20", "--threads", "2", "--max-steps", "100000"]
+    with start("train", "text", "--out", "run", *two, cwd=tmp_path) as process:
+        assert process.stderr
+        while b"training" not in process.stderr.readline():
+            pass
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (worker,) = (pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(int(worker), signal.SIGSTOP)  # in its first steps, when it has its share of them
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.6)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 143
+        last = process.stderr.read().splitlines()[-1]
+        assert last == b"stopped at once, after the last checkpoint; go on with: charrnn train --resume run"
+    assert charrnn("train", "--resume", "run", "--max-steps", "1", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("kind, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_text_is_read_leaves_nothing(tmp_path: Path, kind: signal.Signals, code: int) -> None:
+    with start("train", "-", "--out", "run", cwd=tmp_path, stdin=subprocess.PIPE) as process:
+        for _ in range(1000):
+            if (tmp_path / "run").exists():
+                break
+            time.sleep(0.01)
+        process.send_signal(kind)
+        assert process.wait(10) == code
+        assert process.stderr is not None and process.stderr.read() == b"interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_removed_while_a_training_runs_is_told_and_in_the_end_an_error(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    with start("train", "text", "--out", "run", *SMALL, "--epochs", "1000000", cwd=tmp_path) as process:
+        assert process.stderr
+        while b"training" not in process.stderr.readline():
+            pass
+        (tmp_path / "run").rename(tmp_path / "gone")
+        lines = iter(process.stderr.readline, b"")
+        assert b"the training goes on" in next(line for line in lines if line.startswith(b"note      cannot write"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 5
+        assert process.stderr.read().splitlines()[-1].startswith(b"error: cannot write run/")
+
+
+def test_a_run_that_diverges_is_one_line_and_one_that_may_go_back_ends_well(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 4)
+    steep = ["--activation", "relu", "--learning-rate", "0.4", "--grad-clip", "0", "--checkpoint-every", "1"]
+    options = [*steep, "--hidden", "32", "--warmup-steps", "0", "--max-steps", "12", "--out", "run"]
+    diverged = charrnn("train", "text", *options, cwd=tmp_path)
+    last = diverged.stderr.splitlines()[-1]
+    assert diverged.returncode == 4 and last.startswith(b"error: step ") and b"last.npz is of step " in last
+    resumed = charrnn("train", "--resume", "run", "--on-divergence", "rollback", cwd=tmp_path)
+    notes = [line for line in resumed.stderr.splitlines() if b"with half the rate" in line]
+    assert resumed.returncode == 0 and 1 <= len(notes) <= 3, resumed.stderr
+
+
+def test_a_request_to_save_is_met_and_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
+    two = ["--hidden", "64", "--batch-size", "32", "--seq-length", "20", "--threads", "2", "--max-steps", "100000"]
+    with start("train", "text", "--out", "run", *two, cwd=tmp_path, start_new_session=True) as process:
+        assert process.stderr
+        while b"training" not in process.stderr.readline():
+            pass
+        os.killpg(process.pid, signal.SIGUSR1)  # the workers too, who do not mind
+        lines = iter(process.stderr.readline, b"")
+        step = next(line.split()[3] for line in lines if line.startswith(b"note      saved step"))
+        with np.load(tmp_path / "run" / "last.npz") as saved:
+            progress = json.loads(saved["metadata"].tobytes())["metadata"]["progress"]
+        assert progress["trainer"]["step"] >= int(step) > 0
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.02, 0.1])
@@ -512,8 +618,7 @@ def test_a_worker_that_is_killed_ends_the_run_with_its_state_saved_and_one_line(
         assert process.wait(30) == 5
     assert last.startswith(b"error: a worker process ended early (exit code -9")
     assert last.endswith(b"saved, go on with: charrnn train --resume run")
-    steps = json.loads(charrnn("train", "--resume", "run", "--max-steps", "1", "--json", cwd=tmp_path).stdout)["steps"]
-    assert steps >= 20
+    assert steps_of("run", tmp_path) >= 20
 
 
 def test_bits_stay_when_a_run_is_resumed_with_another_number_of_workers(tmp_path: Path) -> None:

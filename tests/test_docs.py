@@ -63,3 +63,14 @@ def test_the_readme_trains_scores_samples_and_shows_surprise(
     exec(code, {"__name__": "snippet"})
     shown = capsys.readouterr().out
     assert "█" in shown and len(shown.splitlines()) > 10
+
+
+def test_every_test_that_the_page_on_reliability_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/reliability.md").read_text("utf-8")))
+    there = {name for path in (ROOT / "tests").glob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())}
+    assert len(named) > 25 and named <= there
+
+
+def test_the_readme_names_every_recipe() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert all(f"`{path.stem}`" in readme for path in (ROOT / "configs").glob("*.yaml"))

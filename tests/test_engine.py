@@ -201,3 +201,11 @@ def test_what_only_this_process_knows_is_trained_by_it_alone() -> None:
     two = make(Architecture(5, (64,)), np.float32, 2, 2)
     assert two.workers == 2
     two.close()
+
+
+def test_a_window_for_more_sequences_than_there_are_is_refused_for_any_number_of_shards() -> None:
+    ids = np.zeros((3, 8), int)
+    batch = Batch(ids, ids, None, Window(np.ones((3, 16)), 0, 3))
+    for count in (1, 2):
+        with pytest.raises(ValueError, match=r"gains must be \(3,\) or \(3, 8\) here, are \(3, 16\)"):
+            LocalEngine(Architecture(4, (3,)), np.float64, count).loss_and_gradient(batch)

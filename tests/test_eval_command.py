@@ -13,6 +13,7 @@ import pytest
 
 from charrnn.inference.yardsticks import yardsticks
 from charrnn.text.corpus import checksum
+from charrnn.text.reading import Reading
 from charrnn.text.tokenizer import Tokenizer
 from charrnn.text.unknown import encode_counted
 
@@ -118,7 +119,7 @@ def test_the_share_of_unknown_characters_is_told(trained: Path, treatment: str, 
 def test_a_text_that_is_counted_is_encoded_as_by_the_tokenizer(tmp_path: Path, treatment: str, symbols: str) -> None:
     (tmp_path / "text").write_text("a b?c🙂 ca?", encoding="utf-8")
     expected = Tokenizer(symbols).encode("a b?c🙂 ca?", unknown=treatment)
-    corpus, missing = encode_counted([str(tmp_path / "text")], "utf-8", symbols, treatment)
+    corpus, missing = encode_counted([str(tmp_path / "text")], Reading(), symbols, treatment)
     assert corpus.ids.tolist() == expected.tolist() and corpus.ids.dtype == expected.dtype
     assert corpus.sha256 == checksum([str(tmp_path / "text")])
     assert missing.count == sum(c not in symbols for c in "a b?c🙂 ca?")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from oracle import PHI, gradient, losses, random_parameters, random_state, zero_state
 
+from charrnn.engine.batch import Dropout
 from charrnn.network import one_hot
 from charrnn.network.parameters import Parameters
 from charrnn.network.stack import Stack, segment_length
@@ -307,3 +308,12 @@ def test_the_gradient_under_dropout_equals_complex_step_with_the_same_masks():
     assert close(ours, gradient(p, objective))
     _, by_lag, _ = program_gradient(p, ids, targets, H0, window("sliding", T), masks=masks)
     assert close(by_lag, ours)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.8])
+def test_dropout_drops_its_share_and_scales_the_rest_to_keep_the_mean(rate):
+    for layer, h in ((1, 4), (2, 3)):
+        mask = Dropout(rate, (4, 3), np.float64, (1, 2)).masks(0, 5)(0, layer, 800)
+        assert mask.shape == (800, 5, h)
+        np.testing.assert_allclose(np.unique(mask), [0, 1 / (1 - rate)], rtol=1e-15)
+        assert abs((mask == 0).mean() - rate) < 5 * (rate * (1 - rate) / mask.size) ** 0.5

@@ -25,6 +25,7 @@ from charrnn.network.truncation import Window
 from charrnn.text import pieces
 from charrnn.text.corpus import encode_corpus
 from charrnn.text.pieces import PieceStreams, are_sorted_lines, cut, pack
+from charrnn.text.reading import Reading, end_symbol
 from charrnn.text.tokenizer import Tokenizer
 from charrnn.training.loop import Trainer
 from charrnn.training.parts import Parts, parts_of
@@ -79,7 +80,7 @@ def test_a_piece_ends_where_a_file_does(tmp_path: Path) -> None:
     for name, text in (("1", "ann\nbob"), ("2", ""), ("3", "cid\n")):
         (tmp_path / name).write_text(text)
     for kind, expected in (("lines", "\nann\nbob\ncid\n"), ("files", "\x1eann\nbob\x1ecid\n\x1e")):
-        corpus = encode_corpus([str(tmp_path)], between=pieces.end_symbol(kind))
+        corpus = encode_corpus([str(tmp_path)], Reading(between=end_symbol(kind)))
         assert Tokenizer(corpus.symbols).decode(pack(corpus.ids, corpus.symbols, kind)) == expected
 
 
@@ -381,7 +382,7 @@ def test_the_command_line_trains_on_names_and_writes_new_ones(names: Path) -> No
     )
     assert called.code == 0, called.err
     lines = called.out.splitlines()
-    corpus = encode_corpus([str(names / "names.txt")], between="\n")
+    corpus = encode_corpus([str(names / "names.txt")], Reading(between="\n"))
     training = parts_of(corpus, Settings(pieces="lines")).training
     known = Tokenizer(corpus.symbols).decode(training).split("\n")
     assert len(set(lines)) == 6 and not set(lines) & set(known)

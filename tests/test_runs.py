@@ -15,6 +15,7 @@ from calls import charrnn as command
 
 import charrnn
 from charrnn.errors import CheckpointError, ConfigError, DivergedError
+from charrnn.registry import CELLS
 from charrnn.training.run import Run
 from charrnn.training.runs import find, newest, summaries, summary
 
@@ -241,6 +242,12 @@ def test_the_newline_of_echo_is_no_part_of_a_prompt(here: Path) -> None:
     assert text(b"the\n\n").startswith("the\n")
 
 
+def test_a_prompt_with_line_ends_of_windows_is_read_by_a_model_that_knows_none(here: Path) -> None:
+    Path("p").write_bytes(b"the cat\r\nthe")
+    done = command("sample", "text", "--greedy", "--length", "9", "--prompt-file", "p")
+    assert done.out == command("sample", "text", "--greedy", "--length", "9", "--prompt", "the cat\nthe").out
+
+
 @pytest.mark.parametrize("flags", [["--greedy"], ["--top-k", "1"]])
 def test_samples_that_would_be_the_same_text_are_printed_once_and_said_so(here: Path, flags: list[str]) -> None:
     once = command("sample", "text", "--length", "9", *flags)
@@ -261,3 +268,48 @@ def test_samples_are_separated_by_one_empty_line_even_where_they_end_with_a_line
 def test_bytes_that_are_no_utf8_in_an_argument_are_one_line(here: Path, arguments: list[str]) -> None:
     done = command("sample", *arguments)
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1) and "byte 0xe9" in done.err
+
+
+def test_a_run_with_a_cell_that_is_not_registered_here_is_passed_over_and_says_what_it_lacks(
+    here: Path,
+) -> None:
+    good = newest()[0]
+    CELLS["mine"] = CELLS["rnn"]
+    charrnn.train("text.txt", out="runs/mine", **{**SMALL, "cell": "mine"})
+    assert newest()[0].path == Path("runs/mine")
+    del CELLS["mine"]
+    run, passed_over = newest()
+    assert run.path == good.path and [(other.path.name, other.state) for other in passed_over] == [("mine", "foreign")]
+    with pytest.raises(CheckpointError, match=r"cell 'mine'.*import the module that registers it"):
+        charrnn.load("mine")
+
+
+def test_a_run_cannot_be_resumed_to_fewer_steps_than_it_has_made(here: Path) -> None:
+    before = {path.name: path.read_bytes() for path in Path("runs/text").iterdir() if path.is_file()}
+    done = command("train", "--resume", "text", "--max-steps", "30")
+    assert (done.code, done.err) == (2, "error: --max-steps 30: the run has made 40 steps; give more\n")
+    with pytest.raises(ConfigError, match=r"^epochs 0\.5: the run has made 0\.98 epochs; give more"):
+        charrnn.resume("text", epochs=0.5)
+    assert {path.name: path.read_bytes() for path in Path("runs/text").iterdir() if path.is_file()} == before
+
+
+def test_a_longer_run_says_that_its_learning_rate_rises_and_an_unchanged_one_says_nothing(here: Path) -> None:
+    charrnn.train("text.txt", out="runs/half", **{**SMALL, "max_steps": 20})
+    said = command("train", "--resume", "half", "--max-steps", "80", "--no-yardsticks").err
+    rates = [row["learning_rate"] for row in Run(Path("runs/half")).metrics()]
+    assert "the schedule spans the run's new length: the learning rate is now" in said
+    assert rates[1] > rates[0]
+    assert "learning rate" not in command("train", "--resume", "half", "--no-yardsticks").err
+    charrnn.train("text.txt", out="runs/flat", **{**SMALL, "max_steps": 20, "schedule": "constant"})
+    assert "learning rate" not in command("train", "--resume", "flat", "--max-steps", "40", "--no-yardsticks").err
+
+
+@pytest.mark.parametrize("given, said", [({"activation": "tanh"}, '"tanh"'), ({"hidden": (256, 256)}, "256,256")])
+def test_a_setting_that_is_given_is_not_taken_for_left_out_because_it_is_the_default(
+    here: Path, given: dict[str, Any], said: str
+) -> None:
+    charrnn.train("text.txt", out="runs/relu", **{**SMALL, "activation": "relu"})
+    with pytest.raises(ConfigError, match=f"{next(iter(given))} {said}: the checkpoint .* has"):
+        charrnn.train("text.txt", out="runs/new", init_from="relu", max_steps=1, seq_length=9, **given)
+    taken = charrnn.train("text.txt", out="runs/new", init_from="relu", max_steps=1, seq_length=9)
+    assert taken.model.architecture.activation == "relu"

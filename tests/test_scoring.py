@@ -63,6 +63,17 @@ def test_streams_equal_exact_for_a_network_that_forgets_at_once() -> None:
         counted.clear()
 
 
+def test_what_goes_on_from_a_state_counts_every_right_prediction_its_first_included() -> None:
+    right = probabilities(network(), IDS[:-1]).argmax(1) == IDS[1:]
+    assert 0 < right[:300].sum() < 300
+    for border in (int(right[9:].argmax()) + 10, int(right[9:].argmin()) + 10):  # the first is right; it is wrong
+        state = evaluate(network(), IDS[:border]).state
+        for stop in (border + 1, border + 2, 300):
+            score = evaluate(network(), IDS[border:stop], state=state)
+            assert score.accuracy == right[border - 1 : stop - 1].mean()
+            assert score.characters == stop - border
+
+
 def test_a_text_of_one_character_cannot_be_scored() -> None:
     with pytest.raises(CorpusError, match="length 1 cannot be scored"):
         evaluate(network(), IDS[:1])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Iterator
+from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from charrnn.errors import ConfigError
-from charrnn.registry import TRUNCATIONS
+from charrnn.network.truncation import Truncation
+from charrnn.registry import HAVE_LAGS, NEED_TAU, TRUNCATIONS
 from charrnn.training.settings import Settings, parse, resolve
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -53,6 +55,20 @@ def test_the_default_recipe_states_the_defaults() -> None:
     stated = resolve(CONFIGS / "default.yaml", {})[0]
     usual = Settings(max_steps=Settings().steps).fitted(steps_per_epoch=245)
     assert stated == usual
+
+
+def test_a_recipe_is_found_by_its_name_from_anywhere_and_a_file_of_that_name_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("quick", "quick.yaml"):
+        assert resolve(Path(name), {})[0] == resolve(CONFIGS / "quick.yaml", {})[0]
+    (tmp_path / "quick").write_text("hidden: 7\n")
+    assert resolve(Path("quick"), {})[0].hidden == (7,)
+    with pytest.raises(
+        ConfigError, match=r"quik: no such file and no recipe \(did you mean quick\?\); recipes: deep, "
+    ):
+        resolve(Path("quik"), {})
 
 
 @pytest.mark.parametrize("hidden", ["128,64", " 128, 64", [128, 64], (128, 64), ["128", "64"], [np.int64(128), 64]])
@@ -158,13 +174,55 @@ def test_plain_settings_of_an_older_charrnn_get_defaults_and_those_of_a_newer_on
             Settings.from_plain({"seed": value})
 
 
-@pytest.fixture
-def own_truncation() -> Iterator[str]:
-    TRUNCATIONS["mine"] = object()
-    yield "mine"
-    del TRUNCATIONS["mine"]
+class Plain(Truncation):
+    pass
 
 
-def test_a_truncation_of_ones_own_may_have_a_tau_or_not(own_truncation: str) -> None:
-    assert Settings(truncation=own_truncation).tau is None
-    assert Settings(truncation=own_truncation, tau=4).tau == 4
+@dataclass(frozen=True)
+class WithTau(Truncation):
+    tau: int
+
+
+@dataclass(frozen=True)
+class PerhapsTau(Truncation):
+    tau: int = 4
+
+
+class WithLags(Truncation):
+    lags = 3
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "words"),
+    [
+        (Plain, {"tau": 3}, "tau: mine truncation takes none"),
+        (WithTau, {}, "tau: mine truncation needs it"),
+        (WithLags, {"recompute": True}, "recompute: mine truncation needs all states"),
+        (Plain, {"recompute": True}, None),
+        (WithTau, {"tau": 3}, None),
+        (PerhapsTau, {}, None),
+        (PerhapsTau, {"tau": 3}, None),
+        (WithLags, {}, None),
+    ],
+)
+def test_a_truncation_of_ones_own_says_by_its_fields_what_it_takes(
+    monkeypatch: pytest.MonkeyPatch, own: type[Truncation], given: dict[str, Any], words: str | None
+) -> None:
+    monkeypatch.setitem(TRUNCATIONS, "mine", own)
+    if words is None:
+        assert Settings(truncation="mine", **given).truncation == "mine"
+    else:
+        assert words in complaint_about(truncation="mine", **given)
+
+
+def test_what_is_known_of_the_truncations_before_they_are_imported_is_what_their_classes_say() -> None:
+    needs = [
+        name for name in ("full", "fixed", "sliding", "random") if "tau" in signature(TRUNCATIONS[name]).parameters
+    ]
+    assert tuple(needs) == NEED_TAU
+    assert tuple(name for name in needs if TRUNCATIONS[name].lags is not Truncation.lags) == HAVE_LAGS
+
+
+@pytest.mark.parametrize("hidden", [b"8", bytearray(b"8"), np.array([8, 8]), np.array([8.0]), {8}, "8,b"])
+def test_widths_are_numbers_in_a_list_and_nothing_else(hidden: Any) -> None:
+    assert "must be 1 to 1,000 widths" in complaint_about(hidden=hidden)

@@ -11,8 +11,10 @@ import pytest
 
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import corpus as corpora
+from charrnn.text import sources
 from charrnn.text.batches import Streams
 from charrnn.text.corpus import checksum, encode_corpus, open_ids, read_corpus
+from charrnn.text.reading import Reading
 from charrnn.text.tokenizer import Tokenizer
 
 MIXED = "Größe\r\nἐν ἀρχῇ\n太初有道 🙂\tالكلمة\n" * 300
@@ -23,11 +25,13 @@ MIXED = "Größe\r\nἐν ἀρχῇ\n太初有道 🙂\tالكلمة\n" * 300
 def test_any_text_comes_back_from_its_ids_wherever_pieces_are_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, encoding: str
 ) -> None:
-    monkeypatch.setattr(corpora, "PIECE", piece)
+    monkeypatch.setattr(sources, "PIECE", piece)
     text = MIXED[:400]
     (tmp_path / "t").write_bytes(text.encode(encoding))
-    encoded = encode_corpus([str(tmp_path / "t")], encoding)
-    assert Tokenizer(encoded.symbols).decode(encoded.ids) == text == read_corpus([str(tmp_path / "t")], encoding)
+    encoded = encode_corpus([str(tmp_path / "t")], Reading(encoding))
+    assert (
+        Tokenizer(encoded.symbols).decode(encoded.ids) == text == read_corpus([str(tmp_path / "t")], Reading(encoding))
+    )
     assert encoded.symbols == "".join(sorted(set(text)))
     assert encoded.ids.dtype == np.uint8 and encoded.characters == len(text)
 
@@ -37,9 +41,9 @@ def test_several_files_and_a_directory_are_read_in_order(tmp_path: Path) -> None
     for name, text in (("d/b", "bé"), ("d/a", "a\r\n"), ("d/sub/c", "c"), ("d/.hidden", "no"), ("z", "z")):
         (tmp_path / name).write_bytes(text.encode())
     arguments = [str(tmp_path / "z"), str(tmp_path / "d")]
-    assert read_corpus(arguments) == "za\r\nbéc"
+    assert read_corpus(arguments) == "za\r\nbé\nc"
     encoded = encode_corpus(arguments)
-    assert Tokenizer(encoded.symbols).decode(encoded.ids) == "za\r\nbéc"
+    assert Tokenizer(encoded.symbols).decode(encoded.ids) == "za\r\nbé\nc"
     assert encoded.sha256 == checksum(arguments)
 
 
@@ -53,9 +57,9 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
 def test_a_bad_byte_is_named_by_file_and_offset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int, bad: bytes
 ) -> None:
-    monkeypatch.setattr(corpora, "PIECE", 64)
+    monkeypatch.setattr(sources, "PIECE", 64)
     (tmp_path / "t").write_bytes(b"a" * before + "é".encode() + bad)
-    with pytest.raises(CorpusError, match=rf"t: byte 0x{bad[0]:02x} at offset {before + 2} is not utf-8"):
+    with pytest.raises(CorpusError, match=rf"t, line 1: byte 0x{bad[0]:02x} at offset {before + 2} is not utf-8"):
         encode_corpus([str(tmp_path / "t")])
 
 
@@ -96,7 +100,7 @@ def test_unknown_characters_are_listed_with_their_place_skipped_or_replaced() ->
 def test_an_unknown_encoding_and_an_empty_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "t").touch()
     with pytest.raises(ConfigError, match="utf-9"):
-        read_corpus([str(tmp_path / "t")], "utf-9")
+        read_corpus([str(tmp_path / "t")], Reading("utf-9"))
     with pytest.raises(CorpusError, match="empty"):
         encode_corpus([str(tmp_path / "t")])
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scale import LONG
 
 from charrnn.errors import DivergedError
+from charrnn.inference.scoring import evaluate
+from charrnn.model import load
 from charrnn.registry import OPTIMIZERS
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.text.batches import Streams
-from charrnn.training import prepare
 from charrnn.training.loop import Step, Trainer
 from charrnn.training.optimizers import Updater, clip
 from charrnn.training.run import Run
@@ -61,11 +61,12 @@ POLICIES: list[dict[str, Any]] = [
     {"dropout": 0.3},
     {"optimizer": "momentum", "schedule": "plateau", "weight_decay": 0.01},
     {"recompute": True, "dtype": "float64"},
+    {"average": 0.9},
 ]
 
 
 @pytest.mark.parametrize("options", POLICIES, ids=lambda o: o.get("truncation") or "-".join(o) or "full")
-@pytest.mark.parametrize("k", [1, 14, 16, 17, 35, 59])
+@pytest.mark.parametrize("k", range(1, 60) if LONG else [1, 14, 16, 17, 35, 59])
 def test_k_steps_a_resume_and_the_rest_give_the_bits_of_one_run(
     tmp_path: Path, options: dict[str, Any], k: int
 ) -> None:
@@ -83,6 +84,15 @@ def test_k_steps_a_resume_and_the_rest_give_the_bits_of_one_run(
     for row in (*rows[0], *rows[1]):
         del row["characters_per_second"]
     assert rows[0] == rows[1]
+
+
+def test_a_run_that_is_stopped_between_evaluations_gives_the_mean_loss_since_the_last_one(tmp_path: Path) -> None:
+    stopped, losses = session(tmp_path), []
+    for event in stopped.events(lambda: stopped.trainer.step >= 10):
+        if isinstance(event, Step):
+            losses.append(event.loss)
+    assert stopped.result(score=False).train == pytest.approx(np.mean(losses[7:]), rel=1e-12)
+    assert len(losses) == 10
 
 
 def test_a_crash_after_rows_that_were_not_saved_leaves_no_row_twice(tmp_path: Path) -> None:
@@ -110,6 +120,22 @@ def test_same_seed_same_bits_and_another_seed_others() -> None:
         list(t.steps())
     assert (a.parameters.vector == b.parameters.vector).all()
     assert (a.parameters.vector != c.parameters.vector).any()
+
+
+def test_the_average_of_the_weights_is_evaluated_and_kept_as_best(tmp_path: Path) -> None:
+    averaged, plain = session(tmp_path / "a", average=0.8), trainer()
+    mean = np.zeros_like(plain.parameters.vector)
+    for event in averaged.events(lambda: averaged.trainer.step >= 21):
+        if isinstance(event, Step):
+            plain.update()
+            share = max(0.2, 1 / event.number)  # at first the mean of all weights so far
+            mean += share * (plain.parameters.vector - mean)
+        elif event.improved and event.validation:
+            kept = load(tmp_path / "a" / "best.npz")
+            np.testing.assert_allclose(kept.parameters.vector, mean, rtol=1e-5, atol=1e-6)
+            loss = evaluate(kept.parameters, IDS[:50]).nats_per_char
+            assert loss == pytest.approx(event.validation.nats_per_char)
+    assert (averaged.trainer.parameters.vector == plain.parameters.vector).all()  # training goes its own way
 
 
 def test_golden_losses_of_ten_steps() -> None:
@@ -231,24 +257,3 @@ def test_gradient_norms_by_layer_add_up_to_the_whole() -> None:
     t = trainer(grad_clip=0)
     step = next(t.steps())
     assert np.linalg.norm(t.gradient_norms()) == pytest.approx(step.gradient_norm, rel=1e-5)
-
-
-def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text, out = tmp_path / "text", tmp_path / "run"
-    text.write_text("abcd " * 100)
-    config = Settings(hidden=(4,), batch_size=2, seq_length=5, max_steps=2)
-    monkeypatch.setattr(Run, "lock", lambda run: None)  # of one process, here
-    prepare.create([str(text)], config, out)
-    write_config = Run.write_config
-
-    def interrupted(run: Run, config: Settings) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        write_config(run, config)
-
-    monkeypatch.setattr(Run, "write_config", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        prepare.create([str(text)], config, out, force=True)
-    monkeypatch.setattr(Run, "write_config", write_config)
-    assert prepare.resume(Run(out), config).session.trainer.step == 0

@@ -10,8 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import pairwise
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,42 @@ def test_to_close_an_engine_ends_its_processes() -> None:
     assert len(set(pids)) == 2 and all(map(runs, pids))
     made.close()
     assert gone(pids)
+
+
+def test_threads_that_start_workers_at_the_same_time_leave_the_main_module_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    main, start = sys.modules["__main__"], SpawnProcess.start
+    entered = threading.Barrier(2)
+    pause = iter([0.0, 0.2])
+
+    def slow(process: SpawnProcess) -> None:
+        with suppress(threading.BrokenBarrierError):
+            entered.wait(0.3)  # both are in here at once, if they can be
+        start(process)
+        time.sleep(next(pause))
+
+    monkeypatch.setattr(SpawnProcess, "start", slow)
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: WorkerEngine(network(), np.float64, 2, 2), range(2)))
+    assert sys.modules["__main__"] is main
+    for one in made:
+        one.close()
+
+
+def test_an_engine_whose_second_worker_cannot_start_ends_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = SpawnProcess.start, []
+
+    def second_fails(process: SpawnProcess) -> None:
+        if started:
+            raise OSError("no more processes")
+        start(process)
+        started.append(process.pid)
+
+    monkeypatch.setattr(SpawnProcess, "start", second_fails)
+    with pytest.raises(WorkerError, match="no more processes"):
+        WorkerEngine(network(), np.float64, 3, 3)
+    assert gone(started)
 
 
 def test_workers_end_with_the_process_that_started_them_however_it_ends(tmp_path: Path) -> None:

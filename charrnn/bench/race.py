@@ -30,8 +30,8 @@ SHAPES = [
 ]
 ROUNDS = 6
 TURN = 0.5  # seconds that the counted part of a turn should last
-# Seconds before it that are not counted: after its pause a process finds caches cold, its threads asleep and, for the
-# first tenth of a second, often on one core; the threads of the one before it may still be spinning on the other.
+# Uncounted seconds at the start of a turn. After a pause the caches are cold and the threads asleep, for a tenth of a
+# second often on one core; and threads of the competitor before may still spin on the other.
 WARM = 0.3
 
 

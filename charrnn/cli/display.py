@@ -10,17 +10,20 @@ from typing import Any
 
 from tqdm import tqdm
 
+from charrnn.cli.terminal import LiveLine, columns, fitting, say
 from charrnn.report.novelty import summary
 from charrnn.report.yardsticks import lines
 from charrnn.text.pieces import PieceStreams
-from charrnn.training.loop import Step
 from charrnn.training.preflight import describe_bytes, preflight
 from charrnn.training.prepare import Prepared
 from charrnn.training.result import Result
-from charrnn.training.session import Evaluation, Session
+from charrnn.training.session import Evaluation, Event, Notice, Session
 from charrnn.training.settings import Settings
 
-SAMPLE = 72
+SAMPLE = 72  # characters
+MARGIN = " " * 8
+HEAD = 10  # columns before what a line of the pre-flight says
+BAR = 20  # columns of the bar, at most
 
 
 class Display:
@@ -28,7 +31,7 @@ class Display:
 
     def __init__(self, config: Settings) -> None:
         self.config = config
-        self.bar: tqdm[Any] | None = None
+        self._live = LiveLine(sys.stderr)
         self._reading: tqdm[Any] | None = None
         self._scoring: tqdm[Any] | None = None
 
@@ -36,7 +39,11 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for bar in (self.bar, self._reading, self._scoring):
+        self._close()
+
+    def _close(self) -> None:
+        self._live.clear()
+        for bar in (self._scoring, self._reading):
             if bar is not None:
                 bar.close()
 
@@ -58,84 +65,85 @@ class Display:
         need = preflight(trainer)
         layers = f"{len(architecture.hidden)} layer{'s' if len(architecture.hidden) > 1 else ''}"
         widths = ", ".join(map(str, architecture.hidden))
-        per_epoch = f"{streams.steps_per_epoch:,} step{'s' if streams.steps_per_epoch != 1 else ''} an epoch"
-        _say(f"text      {corpus.characters:,} characters, {len(corpus.symbols):,} different")
+        each = f"{streams.steps_per_epoch:,} step{'s' if streams.steps_per_epoch != 1 else ''} an epoch"
+        files = f", from {corpus.files:,} files" if corpus.files > 1 else ""
+        say(f"text      {corpus.characters:,} characters, {len(corpus.symbols):,} different{files}")
         if isinstance(streams, PieceStreams):
-            _say(
+            say(
                 f"pieces    {streams.count:,} to train on, of {streams.median:,} characters (median), "
                 f"{streams.longest:,} at most"
             )
-        _say(
+        say(
             f"network   {layers} of {widths} units, "
-            f"{trainer.parameters.vector.size:,} parameters, {describe_bytes(need.memory_bytes)} of memory"
+            f"{trainer.parameters.vector.size:,} parameters, {describe_bytes(need.memory_bytes)} of memory",
+            HEAD,
         )
-        _say(
-            f"training  {streams.batch_size} streams × {streams.seq_length} steps, {per_epoch}"
-            + (f", {streams.dropped:,} characters left over in each" if streams.dropped else "")
+        say(
+            f"training  {streams.batch_size} × {streams.seq_length} characters a step, {each}"
+            + (f", {streams.dropped:,} left over" if streams.dropped else ""),
+            HEAD,
         )
-        _say(f"run       {session.run.directory}, about {_duration(need.seconds)} to go")
+        say(f"run       {session.run.directory}, about {_duration(need.seconds)} to go", HEAD)
         for notice in prepared.notices:
-            _say(f"note      {notice}")
+            say(f"note      {notice}", HEAD)
         self._smooth = session.train
         self._started, self._first = time.perf_counter(), trainer.step
         self._characters, self._shown = 0, 0.0
-        total = round(1000 * trainer.progress())
-        self.bar = tqdm(
-            total=1000,
-            initial=total,
-            disable=None,
-            file=sys.stderr,
-            leave=False,
-            bar_format="{percentage:3.0f}% {bar:20} {desc}",
-            dynamic_ncols=True,
-        )
+        self._began = trainer.progress()
         self._session = session
 
-    def show(self, event: Step | Evaluation) -> None:
+    def show(self, event: Event) -> None:
         """One event of the session."""
+        if isinstance(event, Notice):
+            self._write(f"note      {event.text}")
+            return
         if isinstance(event, Evaluation):
             self._evaluation(event)
             return
         self._smooth = event.loss if math.isnan(self._smooth) else 0.97 * self._smooth + 0.03 * event.loss
         self._characters += event.characters
-        bar = self.bar
         now = time.perf_counter()
-        if bar is None or bar.disable or now - self._shown < 0.1:
+        if not self._live.shown or now - self._shown < 0.1:
             return
         self._shown = now
         trainer = self._session.trainer
         progress, elapsed = trainer.progress(), now - self._started
-        done = progress - bar.initial / 1000
+        done = progress - self._began
         left = _duration(elapsed * (1 - progress) / done) if done > 0 else "?"
-        bar.set_description_str(
-            f"step {event.number:,}  {self._smooth:.3f} nats  {self._smooth / math.log(2):.3f} bits  "
-            f"|g| {event.gradient_norm:.2f}  {self._characters / elapsed:,.0f} chars/s  {left} left",
-            refresh=False,
+        self._live.draw(
+            bar_line(
+                columns(sys.stderr) - 1,
+                progress,
+                f"step {event.number:,}",
+                f"{self._smooth:.3f} nats",
+                f"{self._smooth / math.log(2):.3f} bits",
+                f"gradient {event.gradient_norm:.2f}",
+                f"{self._characters / elapsed:,.0f} chars/s",
+                f"{left} left",
+            )
         )
-        bar.n = round(1000 * progress)
-        bar.refresh()
 
     def _evaluation(self, event: Evaluation) -> None:
         session = self._session
-        line = f"step {event.step:>6,}  epoch {event.epochs:6.2f}  train {event.train:.4f}"
+        line = f"step {event.step:>6,}  epoch {event.epochs:5.2f}  train {event.train:.4f}"
         if event.validation:
             nats = event.validation.nats_per_char
-            line += f"  validation {nats:.4f} nats {nats / math.log(2):.4f} bits{' *' if event.improved else ''}"
+            line += f"  validation {nats:.4f} nats {nats / math.log(2):.4f} bits{' best' if event.improved else ''}"
         self._write(line)
-        self._write("        " + self._sample(session))
+        self._write(MARGIN + self._sample(session))
 
     def _sample(self, session: Session) -> str:
-        text = session.model.sample(SAMPLE, temperature=0.7, seed=self.config.seed)
+        shown = min(SAMPLE, columns(sys.stderr) - len(MARGIN)) if sys.stderr.isatty() else SAMPLE
+        text = session.model.sample(max(shown, 0), temperature=0.7, seed=self.config.seed)
         return "".join(c if c.isprintable() else "⏎" if c == "\n" else " " for c in text)
 
     def _write(self, line: str) -> None:
-        if self.bar is not None and not self.bar.disable:
-            self.bar.write(line, file=sys.stderr)
-        else:
-            _say(line)
+        self._live.clear()
+        say(line)
 
     def scoring(self, name: str, total: int) -> Callable[[int], object]:
         """A bar for the scoring of a text of so many predictions, if it takes long."""
+        self._close()
         self._scoring = tqdm(
             total=total, unit="char", unit_scale=True, desc=name, disable=None, delay=1.0, leave=False, file=sys.stderr
         )
@@ -144,33 +152,51 @@ class Display:
     def finish(self, result: Result, interrupted: bool, beside: bool = True) -> None:
         """Says what the training gave, where all lies and what to type next; `beside`: whether yardsticks were asked
         for."""
-        for bar in (self.bar, self._scoring):
-            if bar is not None:
-                bar.close()
+        self._close()
         for name, score in (("validation", result.validation), ("test", result.test)):
             if score:
-                _say(
+                say(
                     f"{name:<11}{score.nats_per_char:.4f} nats, {score.bits_per_char:.4f} bits per character, "
                     f"perplexity {score.perplexity:.3f}"
                 )
         if result.validation and result.yardsticks:
-            _say("beside it, bits per character of the validation text:")
+            say("beside it, bits per character of the validation text:")
             for line in lines(result.validation.nats_per_char, result.model.parameters.vector.size, result.yardsticks):
-                _say(line)
+                say(line)
         elif result.validation and beside:
             seconds = self._session.yardstick_seconds
-            _say(
+            say(
                 f"yardsticks left out: they take about {_duration(seconds)}, more than a tenth of the training; "
                 f"charrnn eval --ckpt {result.run} measures them"
             )
         for sentence in result.verdict if not interrupted else ():
-            _say(sentence)
+            say(sentence)
         if result.novelty:
-            _say(summary(result.novelty))
+            say(summary(result.novelty))
         if not interrupted:
             seconds = self._session.trainer.seconds
-            _say(f"{result.steps:,} steps in {_duration(seconds)}; best network in {result.checkpoint}")
-            _say(f"next: charrnn sample --ckpt {result.run}")
+            say(f"{result.steps:,} steps in {_duration(seconds)}; best network in {result.checkpoint}")
+            say(f"next: charrnn sample --ckpt {result.run}")
+
+
+def bar_line(width: int, progress: float, step: str, nats: str, bits: str, gradient: str, speed: str, left: str) -> str:
+    """The live line in at most `width` columns: what there is no room for is left out, the time left last of all."""
+    fields = [
+        (1, f"{progress:4.0%}"),
+        (2, step),
+        (5, nats),
+        (3, bits),
+        (6, gradient),
+        (4, speed),
+        (0, left),
+    ]
+    line = fitting(fields, width)
+    room = min(width - len(line) - 2, BAR)
+    if room < 5:
+        return line
+    full = round(room * progress)
+    percent, rest = line[:4], line[4:]
+    return f"{percent}  {'█' * full}{'░' * (room - full)}{rest}"
 
 
 def _duration(seconds: float) -> str:
@@ -179,7 +205,3 @@ def _duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.cli import colour
-from charrnn.cli.options import Ckpt, chosen, text_or_run
+from charrnn.cli import terminal
+from charrnn.cli.options import Ckpt, Encoding, chosen, text_or_run, whisper
 from charrnn.errors import CharrnnError, ConfigError, shown
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def evaluate(
     ] = None,
     ckpt: Ckpt = None,
     unknown: Annotated[str, typer.Option(help="Unknown characters: error, skip or replace.", metavar="NAME")] = "error",
-    encoding: Annotated[str, typer.Option(help="Encoding of the text.", metavar="NAME")] = "utf-8",
+    encoding: Encoding = None,
     streams: Annotated[
         int,
         typer.Option(
@@ -91,10 +92,11 @@ def evaluate(
     from charrnn.report.scores import lines, parts_lines, unknown_line
     from charrnn.report.yardsticks import growth_lines
     from charrnn.report.yardsticks import lines as beside_lines
-    from charrnn.text.pieces import end_symbol, pack
+    from charrnn.text.pieces import pack
+    from charrnn.text.reading import end_symbol
     from charrnn.text.tokenizer import check_unknown
     from charrnn.text.unknown import encode_counted
-    from charrnn.training.parts import own_text, parts_of, run_of
+    from charrnn.training.parts import own_text, parts_of, reading_of, run_of
     from charrnn.training.result import verdict_on
 
     check_unknown(unknown)
@@ -107,11 +109,13 @@ def evaluate(
         model = model.astype(dtype)
     missing, kind = None, model.piece_kind
     if file is not None:
-        corpus, missing = encode_counted([file], encoding, model.symbols, unknown, end_symbol(kind))
+        reading = replace(reading_of(run, encoding), between=end_symbol(kind))
+        corpus, missing = encode_counted([file], reading, model.symbols, unknown)
     elif run is not None:
         corpus = own_text(run, model.symbols)
     else:
         raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn eval text.txt")
+    whisper(corpus.notes)
 
     parts, scores, whole, text = None, {}, None, corpus.ids
     with nullcontext() if per_char is None else writing(per_char, model.symbols) as write:
@@ -202,7 +206,7 @@ def _show_text(model: Model, ids: Any, length: int, color: str) -> None:
     if len(beginning) < len(ids):
         print(f"the first {length:,} of {len(ids):,} characters (--show-length)", file=sys.stderr)
     text = Tokenizer(model.symbols).decode(beginning)
-    painted = color == "always" or (color == "auto" and colour.wanted())
+    painted = color == "always" or (color == "auto" and terminal.colours())
     for line in drawn(text, bits(model.parameters, beginning, model.end), colour=painted):
         sys.stdout.write(f"{line}\n")
     sys.stdout.write("\n")

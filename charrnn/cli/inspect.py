@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from charrnn.cli.options import Ckpt, check_utf8, chosen, text_or_run
+from charrnn.cli.options import Ckpt, Encoding, check_utf8, chosen, text_or_run, whisper
 
 
 def inspect(
@@ -25,6 +26,7 @@ def inspect(
         str | None, typer.Option(help="Title of the picture; left out, the checkpoint's path.", metavar="TEXT")
     ] = None,
     unknown: Annotated[str, typer.Option(help="Unknown characters: error, skip or replace.", metavar="NAME")] = "error",
+    encoding: Encoding = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show how far back the gradient of a model sees: its norm by lag, layer by layer.
@@ -43,26 +45,25 @@ def inspect(
     from charrnn.report.lags import svg as draw
     from charrnn.storage.durable import atomic_write_bytes
     from charrnn.text.corpus import encode_corpus
-    from charrnn.text.pieces import end_symbol, pack
+    from charrnn.text.pieces import pack
+    from charrnn.text.reading import end_symbol
     from charrnn.text.tokenizer import check_unknown
-    from charrnn.training.run import Run
+    from charrnn.training.parts import own_text, reading_of, run_of
     from charrnn.verify.inspection import inspect as measure
 
     check_unknown(unknown)
     text, ckpt = text_or_run(text, ckpt)
     path = chosen(ckpt)
-    checkpoint = load(path)
+    checkpoint, run = load(path), run_of(path)
     if text is not None:
-        sources = [text]
+        reading = replace(reading_of(run, encoding), between=end_symbol(checkpoint.piece_kind))
+        corpus = encode_corpus([text], reading, symbols=checkpoint.symbols, unknown=unknown)
+    elif run is not None:
+        corpus = own_text(run, checkpoint.symbols)
     else:
-        sources = Run(path if path.is_dir() else path.parent).manifest().corpus
-        if "-" in sources:
-            raise ConfigError(
-                f"{path}: its text came from standard input; name a text, as in: charrnn inspect text.txt"
-            )
-    kind = checkpoint.piece_kind
-    corpus = encode_corpus(sources, symbols=checkpoint.symbols, unknown=unknown, between=end_symbol(kind))
-    ids = pack(corpus.ids, checkpoint.symbols, kind)
+        raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn inspect text.txt")
+    whisper(corpus.notes)
+    ids = pack(corpus.ids, checkpoint.symbols, checkpoint.piece_kind)
     # The end of a text is the part that was held out from training.
     reports = measure(checkpoint.parameters, ids[-100_000:], lags, checkpoint.end)
     if svg is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 from typing import Annotated, TextIO
 
@@ -12,9 +13,12 @@ import typer
 
 from charrnn import __version__
 from charrnn.cli.commands import LOOK, Commands
+from charrnn.cli.terminal import say
 from charrnn.errors import CharrnnError, StorageError
 
-app = typer.Typer(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, **LOOK)
+app = typer.Typer(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, **{**LOOK, "add_completion": True}
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -72,15 +76,32 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", "charrnn")
-        message = " ".join(error.format_message().split()).rstrip(".")
+        message = in_own_words(" ".join(error.format_message().split()).rstrip("."))
         _complain(f"error: {message}; {command} --help lists what there is")
         code = getattr(error, "exit_code", 2)
     sys.exit(code)
 
 
+# What the libraries below say of a number, and how the rest of charrnn says it.
+_WORDS = {
+    r"Invalid value for '(\S+)( \S+)?': ": r"\1: ",
+    r"Input should be a valid integer.*": "must be a whole number",
+    r"Input should be a valid number.*": "must be a number",
+    r"Input should be greater than or equal to (\S+)": r"must be at least \1",
+    r"Input should be less than or equal to (\S+)": r"must be at most \1",
+}
+
+
+def in_own_words(message: str) -> str:
+    """A message about an argument, worded as those of charrnn's own."""
+    for theirs, ours in _WORDS.items():
+        message = re.sub(theirs, ours, message)
+    return message
+
+
 def _complain(line: str) -> None:
     try:
-        print(line, file=sys.stderr, flush=True)
+        say(line)
     except OSError:  # the exit code has to say it alone
         _abandon(sys.stderr)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,8 +54,29 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+def _run_names(incomplete: str) -> list[str]:
+    """The runs whose names begin so, for the shell to complete."""
+    from charrnn.training.runs import named
+
+    return [name for name in named() if name.startswith(incomplete)]
+
+
 RUN_HELP = "Run directory, its name under runs/, or a checkpoint file; left out, the newest run that is any good."
-Ckpt = Annotated[Path | None, typer.Option("--ckpt", help=RUN_HELP, metavar="RUN")]
+Ckpt = Annotated[Path | None, typer.Option("--ckpt", help=RUN_HELP, metavar="RUN", autocompletion=_run_names)]
+
+
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="Encoding of the text; left out, that of the run's own text.", metavar="NAME", show_default=False
+    ),
+]
+
+
+def whisper(notes: Iterable[str]) -> None:
+    """Tells standard error what should be known of a text."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def chosen(ckpt: Path | None) -> Path:

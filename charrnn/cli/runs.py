@@ -22,7 +22,8 @@ def runs(
     """List the runs of a directory: size, steps, best validation loss, age and state.
 
     Every command that takes a checkpoint takes the name of a run, as in: charrnn sample NAME.
-    States: training (at work now), finished (at a limit of its own), stopped (can go on), diverged, untrained, damaged.
+    States: training (at work now), finished (at a limit of its own), stopped (can go on), diverged, untrained, damaged,
+    foreign (of a cell that a module of one's own registers).
     """
     from charrnn.training.runs import summaries
 

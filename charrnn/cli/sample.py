@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.cli import colour
+from charrnn.cli import terminal
 from charrnn.cli.options import Ckpt, check_utf8, chosen, one_checkpoint
 from charrnn.errors import CheckFailed, ConfigError
 
@@ -49,7 +50,9 @@ def sample(
     unknown: Annotated[
         str, typer.Option(help="Unknown characters of the prompt: error, skip or replace.", metavar="NAME")
     ] = "error",
-    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 bolder.", metavar="NUMBER")] = 0.8,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 safer, above 1 bolder (Model.sample: 1).", metavar="NUMBER")
+    ] = 0.8,
     top_k: Annotated[
         int, typer.Option(min=0, help="Draw from the k most probable characters only; 0: from all.", metavar="INTEGER")
     ] = 0,
@@ -92,7 +95,7 @@ def sample(
     blas.configure()  # a second thread gains half where the machine is idle, and loses tenfold where it is not
 
     from charrnn.inference.sampling import Choice
-    from charrnn.model import load
+    from charrnn.model import Options, load
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import check_unknown
 
@@ -104,11 +107,13 @@ def sample(
     given = read_corpus([prompt_file]) if prompt_file is not None else prompt or ""
     if prompt_file == "-":
         given = given.removesuffix("\r\n" if given.endswith("\r\n") else "\n")
+    if "\r" not in model.symbols:  # a text file of Windows, for a model that has read others
+        given = given.replace("\r\n", "\n")
     wanted = pieces or num_samples
     if wanted > 1 and (greedy or top_k == 1):
         print(f"{wanted} samples would be the same text: without chance there is only one", file=sys.stderr)
         num_samples, pieces = 1, pieces and 1
-    options: dict[str, Any] = {
+    options: Options = {
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
@@ -116,6 +121,7 @@ def sample(
         "seed": seed,
         "unknown": unknown,
     }
+    stops = [_unescaped(text) for text in stop or []]
     sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
     write = sys.stdout.write
     if pieces is not None:
@@ -123,28 +129,27 @@ def sample(
         _write_pieces(model, pieces, known, length=10_000 if length is None else length, prompt=given, **options)
         return
     length = 500 if length is None else length
-    options["stop"] = [_unescaped(text) for text in stop or []]
     if corpus is not None:
         texts = (
-            model.samples(num_samples, length, given, **options)
+            model.samples(num_samples, length, given, stop=stops, **options)
             if num_samples > 1
-            else [model.sample(length, given, **options)]
+            else [model.sample(length, given, stop=stops, **options)]
         )
         _write_compared(texts, given, corpus)
         return
     if num_samples == 1:
-        characters = model.stream(given, length=length, **options)
-        write(given)
+        characters = model.stream(given, length=length, stop=stops, **options)
         live = sys.stdout.isatty()
+        write(_shown(given))
         try:
             for character in characters:
-                write(character)
+                write(_shown(character))
                 if live:
                     sys.stdout.flush()
         finally:
             write("\n")
         return
-    _write_apart(f"{given}{text}" for text in model.samples(num_samples, length, given, **options))
+    _write_apart(_shown(given + text) for text in model.samples(num_samples, length, given, stop=stops, **options))
 
 
 def _write_apart(texts: Iterable[str]) -> None:
@@ -152,13 +157,21 @@ def _write_apart(texts: Iterable[str]) -> None:
     sys.stdout.write("\n\n".join(text.removesuffix("\n") for text in texts) + "\n")
 
 
+def _shown(text: str) -> str:
+    """The text, without what a terminal would obey where one shows it."""
+    return terminal.visible(text) if sys.stdout.isatty() else text
+
+
 def _checkpoint(words: list[str], ckpt: Path | None) -> Path | None:
     """The run that the arguments name; ConfigError that tells how a prompt is given for those that name none."""
     text = " ".join(words)
     named = one_checkpoint(Path(text) if words else None, ckpt)
     if words:
-        from charrnn.training.runs import hint, located
+        from charrnn.training.run import RUNS
+        from charrnn.training.runs import find, hint, located
 
+        if len(words) == 1 and text.startswith(f"{RUNS}{os.sep}"):
+            return find(text)
         if len(words) > 1 or located(text) is None:
             flag = "--prompt-file" if Path(text).is_file() else "--prompt"
             raise ConfigError(
@@ -178,9 +191,10 @@ def _corpus(novelty: str, path: Path, symbols: str) -> Any:
     """The code points of the text that samples are compared with."""
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import code_points
+    from charrnn.training.parts import reading_of, run_of
 
     if novelty != OWN:
-        return code_points(read_corpus([novelty]))
+        return code_points(read_corpus([novelty], reading_of(run_of(path))))
     return _own(path, symbols, "name one, as in: --novelty text.txt")
 
 
@@ -243,8 +257,11 @@ def _write_compared(texts: list[str], given: str, corpus: Any) -> None:
     from charrnn.text.tokenizer import code_points
 
     found = [novelty(code_points(text), corpus) for text in texts]
-    shown = [marked(text, one.passages) if colour.wanted() else text for text, one in zip(texts, found, strict=True)]
-    _write_apart(f"{given}{text}" for text in shown)
+    underline = terminal.colours()
+    _write_apart(
+        _shown(given) + (marked(text, one.passages, _shown) if underline else _shown(text))
+        for text, one in zip(texts, found, strict=True)
+    )
     sys.stdout.flush()
     for number, (text, one) in enumerate(zip(texts, found, strict=True), 1):
         if len(texts) > 1:

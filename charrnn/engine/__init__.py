@@ -44,8 +44,8 @@ class Engine(Protocol):
 def make(architecture: Architecture, dtype: npt.DTypeLike, shards: int, workers: int = 1) -> Engine:
     """An engine on this machine, with as many worker processes as help.
 
-    What a script has defined in itself, a cell or a φ, is known to this process alone, and trained by it alone; and a
-    daemon of multiprocessing may not start processes.
+    There are no workers for a cell or φ defined in `__main__`, which other processes cannot import, nor in a daemonic
+    process, which may not start others.
     """
     from charrnn.engine.local import LocalEngine
     from charrnn.engine.workers import WorkerEngine
@@ -58,7 +58,7 @@ def make(architecture: Architecture, dtype: npt.DTypeLike, shards: int, workers:
 
 
 def _travels(architecture: Architecture) -> bool:
-    """Whether another process can be sent it: all that it is made of lies in modules that can be imported there."""
+    """Whether it can be sent to another process: nothing in it is defined in `__main__`."""
     try:
         return b"__main__" not in pickle.dumps(architecture)
     except (pickle.PicklingError, AttributeError, TypeError):

@@ -1,4 +1,4 @@
-"""The order in which the gradients of shards are added: a fixed tree, so that the sum has the same bits whoever adds.
+"""The order in which the gradients of shards are added: a fixed tree, the same for any number of processes.
 
 Shards 0 … 3 are added as (0 + 1) + (2 + 3): whoever computed neighbours adds them, and only the rest is left to the
 first process. The tree depends on the number of shards alone.
@@ -34,7 +34,7 @@ def additions(start: int, end: int) -> Iterator[Addition]:
 
 
 def middle_of(count: int) -> int:
-    """Where some shards are parted in two: the largest power of two below `count`."""
+    """The size of the left half of `count` shards: the largest power of two below `count`."""
     return 1 << (count - 1).bit_length() - 1
 
 

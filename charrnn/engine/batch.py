@@ -58,8 +58,12 @@ class Batch:
         return self.inputs.nbytes + self.targets.nbytes
 
     def shards(self, count: int) -> list[Shard]:
-        """Its parts, as equal as can be; fewer than `count` if there are fewer sequences."""
-        n = self.inputs.shape[1]
+        """Its parts, as equal as can be; fewer than `count` if there are fewer sequences.
+
+        ValueError if the window is one for others.
+        """
+        T, n = self.inputs.shape[:2]
+        self.window.check(T, n)
         count = min(count, n)
         divisor = n * self.window.divisor  # of the whole: the losses are a mean over all n
         if count == 1:

@@ -1,4 +1,4 @@
-"""Which worker computes which shards, by how fast each has been of late. The result is the same whoever computes one.
+"""Assigns shards to workers by their recent speed. The assignment does not change the result.
 
 Another program on the machine can slow one worker down by half, and then all wait for it. So a worker gets as many
 shards as let all end soonest, which may be none. And where workers have become slower than they were, it is tried from
@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 REMEMBERED = 5  # measurements of a worker, and of a way to share the work
 WARM_UP = 2  # the first ones of a worker, which count its start and untouched memory
 IDLE = 30  # steps after which a worker that had nothing to do is tried again
-SLOWED = 1.2  # times its best: then a worker has to share its core with another program
+SLOWED = 1.2  # a worker this many times slower than its best shares its core with another program
 SLOW_FOR = 2.0  # seconds that this must last before it is tried to compute alone
 TRIAL = 4  # steps of a trial of the other way
 SOONEST, LATEST = 0.2, 5.0  # seconds until the next trial: doubled by each that changes nothing
@@ -29,7 +29,7 @@ class Schedule:
         self._best = [math.inf] * workers
         self._measured = [0] * workers
         self._idle = [0] * workers
-        self._alone = False  # the way that is faster: alone, or together
+        self._alone = False  # whether this process alone was faster in the last trial
         self._steps = {way: deque[float](maxlen=REMEMBERED) for way in (False, True)}  # seconds of a step, by way
         self._trial = 0  # steps left of a trial of the other way
         self._wait, self._waited = SOONEST, SOONEST
@@ -41,7 +41,7 @@ class Schedule:
         if due and (self._alone or self._slow_for >= SLOW_FOR):
             self._trial = TRIAL
             self._steps[not self._alone].clear()
-            if self._alone:  # what workers took beside the other program must not keep shards from them now
+            if self._alone:  # these times are from when another program slowed the workers
                 for seconds in self._seconds:
                     seconds.clear()
         counts = [shards] + [0] * (len(self._seconds) - 1) if self._is_alone() else self._counts(shards)
@@ -69,6 +69,7 @@ class Schedule:
             self._wait, self._waited = SOONEST if changes else min(2 * self._wait, LATEST), 0.0
 
     def _is_alone(self) -> bool:
+        """Whether this step is computed by this process alone: as `_alone` says, or the opposite during a trial."""
         return self._alone != bool(self._trial)
 
     def _slowed(self) -> bool:

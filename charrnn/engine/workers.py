@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,8 +31,12 @@ from charrnn.network.buffers import LINE
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, State
 
-# Seconds that a process polls for a message before it sleeps. To wake it takes as long as ten products.
+# Seconds that a process polls for a message before it blocks. Waking a blocked process takes as long as ten products.
 AWAKE = 0.001
+
+# Signals that may be sent to all processes, and that the first one handles; Windows lacks some.
+_OTHERS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
+_STARTING = threading.Lock()  # only one thread at a time may hide the main module
 
 Answers = dict[int, tuple[float, State | None]]  # by shard
 
@@ -50,7 +55,10 @@ class WorkerEngine:
             vectors = _vectors(memory, size, architecture, dtype)
             for _ in range(workers - 1):
                 self._others.append(_Worker(context, architecture, dtype, memory, size))
-        except OSError as error:
+        except BaseException as error:
+            self.close()
+            if not isinstance(error, OSError):
+                raise
             raise WorkerError(f"worker processes cannot be started ({error}); try with 1 thread") from error
         self.parameters, *self._gradients = vectors
         self.gradient = self._gradients[0]
@@ -81,7 +89,7 @@ class WorkerEngine:
         results = _run([shards[i] for i in own], within(tree, own.start, own.stop), *memory)
         if own:
             self._schedule.measured(0, time.monotonic() - started, len(own))
-        answers = [other.answer() for other, _ in asked]  # all of them, before one raises what it tells
+        answers = [other.answer() for other, _ in asked]  # read all answers before raising an error from one
         for (other, part), answer in zip(asked, answers, strict=True):
             if isinstance(answer, Exception):
                 raise answer
@@ -107,7 +115,8 @@ class WorkerEngine:
 def _run(
     shards: list[Shard], tree: list[Addition], stack: Stack, parameters: Parameters, gradients: list[Parameters]
 ) -> Answers:
-    """The results of some shards; their gradients are left in their places, and added as far as `tree` says."""
+    """Computes shards and returns their results. gradients[i] gets the gradient of shard i; then the additions of
+    `tree` run."""
     results = {shard.index: shard.run(stack, parameters, gradients[shard.index]) for shard in shards}
     _add(tree, gradients)
     return results
@@ -144,7 +153,7 @@ class _Worker:
         self._asked = False  # and has not been heard
         self._connection, other_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(other_end, architecture, np.dtype(dtype), memory, size))
-        with _signals_blocked(), _without_main():
+        with _STARTING, _signals_blocked(), _without_main():
             self._process.start()
         other_end.close()
         # Python waits for its processes at exit: this ends them before that.
@@ -175,8 +184,8 @@ class _Worker:
         return told
 
     def settle(self) -> None:
-        """Waits for the answer that a step did not fetch, since it failed elsewhere or was interrupted: the worker may
-        still write its gradients, and could not read what comes next while nobody reads its answer."""
+        """Reads the answer that an interrupted or failed step left unread. Until then the worker may still write its
+        gradients, and it may block in sending the answer."""
         if self._asked:
             self.answer()
 
@@ -194,7 +203,7 @@ def _end(connection: Connection, process: SpawnProcess) -> None:
 
 def _serve(connection: Connection, architecture: Architecture, dtype: Any, memory: Any, size: int) -> None:
     """What a worker process runs: jobs, until the pipe closes. It ignores signals, which the first process handles."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _OTHERS:
         signal.signal(number, signal.SIG_IGN)
     np.seterr(over="ignore", invalid="ignore", divide="ignore")  # divergence is found in the loss and the gradient
     stack = Stack(architecture, dtype)
@@ -216,7 +225,7 @@ def _serve(connection: Connection, architecture: Architecture, dtype: Any, memor
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """A process that is started in here does not import the script that started this one, which may train at once."""
+    """Hides `__main__`: a process started in the block would import it again, and a script may train when imported."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -227,14 +236,15 @@ def _without_main() -> Iterator[None]:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """A process that is started in here never sees SIGINT and SIGTERM; the one that starts it sees them afterwards."""
+    """Delays SIGINT, SIGTERM and SIGUSR1 in this thread until the block ends; a process started in it keeps them
+    blocked."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # to start it later would unblock them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    resource_tracker.ensure_running()  # its start unblocks both signals, so it comes first
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OTHERS)
     try:
         yield
     finally:
@@ -242,7 +252,7 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _receive(connection: Connection) -> Any:
-    """The next message, looked out for at first and then slept for."""
+    """The next message: polls for `AWAKE` seconds, then blocks."""
     until = time.perf_counter() + AWAKE
     while not connection.poll() and time.perf_counter() < until:
         pass

@@ -35,7 +35,7 @@ def gradient(theta: float, s: Array, gains: Array, memory: Memory) -> tuple[floa
     dH.fill(0)
     dH[:, 0, 0] = tape.after[:, 0, 0] - 1
     cell.slopes(W, tape.Z.array, tape.R.array, tape.before, tape.after, errors.K.array)
-    layer.backward(cell, W, errors, Window(gains, 0, 1).crossings(), memory.buffers)
+    layer.backward(cell, W, errors, Window(gains, 0, 1).crossings(T, 1), memory.buffers)
     return float((errors.dZ.array @ V).sum()), tape.S.array[-1].copy()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.errors import ConfigError
+from charrnn.arguments import number, switch, whole
+from charrnn.errors import ConfigError, DivergedError
 from charrnn.inference.scoring import begins
 from charrnn.network.buffers import Array, Buffers, aligned
 from charrnn.network.cells import Weights
@@ -33,22 +34,28 @@ class Choice:
     greedy: bool = False
 
     def __post_init__(self) -> None:
+        read = {
+            "temperature": number("temperature", self.temperature),
+            "top_k": whole("top_k", self.top_k),
+            "top_p": number("top_p", self.top_p),
+            "greedy": switch("greedy", self.greedy),
+        }
+        for name, value in read.items():
+            object.__setattr__(self, name, value)
         if not 1e-4 <= self.temperature <= 1e4:
             raise ConfigError(
-                f"temperature {self.temperature}: must be from 0.0001 to 10000; for no chance at all, be greedy"
+                f"temperature {self.temperature:g}: must be from 0.0001 to 10000; for no chance at all, be greedy"
             )
         if not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p {self.top_p}: must be above 0 and at most 1")
-        if self.top_k < 0:
-            raise ConfigError(f"top_k {self.top_k}: must be at least 0")
+            raise ConfigError(f"top_p {self.top_p:g}: must be above 0 and at most 1")
 
 
-class Sampler:
+class Sampler(Iterator[Array]):
     """Ids (n,), one for each of n samples side by side, without end.
 
     They go on from `prompt` (N,), read in the state that is given (of one sequence), or as a text's beginning.
     The prompt may be empty if there is a state. The same seed gives the same ids. Of a text of pieces, each begins with
-    the id `end`, and a fresh state.
+    the id `end`, and a fresh state. DivergedError if a weight is not finite.
     """
 
     def __init__(
@@ -61,6 +68,8 @@ class Sampler:
         state: State | None = None,
         end: int | None = None,
     ) -> None:
+        if not np.isfinite(parameters.vector).all():
+            raise DivergedError("a weight is not finite, so no character has a probability; load another checkpoint")
         self._parameters, self._n, self._end = parameters, n, end
         self._stack = Stack(parameters.architecture, parameters.vector.dtype)
         # Every sample reads the same prompt: once, as one sequence.
@@ -73,9 +82,6 @@ class Sampler:
         self._last: Array | None = None
         self._pick = picker(choice, np.random.default_rng(seed), n, parameters.architecture.symbols)
         self._ids = self._drawn()
-
-    def __iter__(self) -> Iterator[Array]:
-        return self._ids
 
     def __next__(self) -> Array:
         return next(self._ids)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from charrnn.errors import CorpusError
+from charrnn.arguments import switch, whole
+from charrnn.errors import ConfigError, CorpusError
 from charrnn.network.buffers import Array, Buffers
-from charrnn.network.output import block_rows, probabilities
+from charrnn.network.output import block_rows, cross_entropy, probabilities
 from charrnn.network.parameters import Parameters
 from charrnn.network.stack import Stack, State
 
@@ -71,7 +72,12 @@ def evaluate(
     the `warmup` characters before its part first, without counting them, so that it differs from exact only by what a
     state still knows of characters further back. There are no more of them than leave each part `warmup` characters.
     `keep` keeps the log-probability of every character. `progress` is called with the number of predictions done.
+    ConfigError for an argument that cannot be.
     """
+    streams, workers = whole("streams", streams, 1), whole("workers", workers, 1)
+    warmup, keep = whole("warmup", warmup), switch("keep", keep)
+    if state is not None and streams > 1:
+        raise ConfigError("streams: a text that goes on from a state is read as one; leave streams out")
     if state is not None:
         return _continued(parameters, ids, state, keep, progress, end)
     count = len(ids) - 1
@@ -121,9 +127,8 @@ def _continued(
     if not len(ids):
         raise CorpusError("an empty text cannot be scored; at least 1 character is needed")
     H = state[-1].reshape(-1, 1, parameters.architecture.hidden[-1])[0]
-    A = probabilities(parameters, H, Buffers(H.dtype))[0]
-    with np.errstate(divide="ignore"):
-        first = -np.log(A[int(ids[0])])
+    A = probabilities(parameters, H, Buffers(H.dtype))[0].copy()
+    first = cross_entropy(parameters, H, ids[:1].astype(np.intp), Buffers(H.dtype))[0]
     losses = np.empty((1, len(ids) - 1), H.dtype)
     part = _Part(0.0, 0, state)
     if len(ids) > 1:
@@ -188,6 +193,8 @@ def _score(
             A = stack.probabilities(parameters, tape)
             with np.errstate(divide="ignore"):
                 of_step = -np.log(np.take_along_axis(A, targets[:, :, None], 2)[:, :, 0])
+            if not np.isfinite(of_step).all():  # probabilities that are too small for their dtype
+                of_step = stack.losses(parameters, tape, targets)
             if losses is not None:
                 losses[:, step:end] = of_step.T
             nats += float(of_step.sum(where=valid, dtype=np.float64))

@@ -52,6 +52,8 @@ def _beside(validation: float, yardsticks: Yardsticks | None) -> list[str]:
     elif (bigram := _of_order(2, yardsticks)) and validation >= bigram.nats_per_char:
         behind = _bits(validation - bigram.nats_per_char)
         said = [f"Not yet as good as a table of which character follows which, by {behind:.2f} bits a character."]
+    elif f"{abs(_bits(validation - best.nats_per_char)):.2f}" == "0.00":
+        said = [f"As good as counting {best.order} characters at a time, the best counting there is for this text."]
     elif validation >= best.nats_per_char:
         behind = _bits(validation - best.nats_per_char)
         said = [f"Not yet as good as counting {best.order} characters at a time, by {behind:.2f} bits a character."]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from charrnn.errors import shown
 from charrnn.network.buffers import Array
 
 
@@ -69,3 +70,16 @@ TANH = Activation(np.tanh, dtanh)
 RELU = Activation(relu, drelu)
 SIGMOID = Activation(sigmoid, dsigmoid, steepest=0.25)
 IDENTITY = Activation(identity, didentity)
+
+
+def check(name: str, thing: object) -> None:
+    """TypeError if it is no Activation, ValueError if dphi is not the derivative of phi."""
+    if not isinstance(thing, Activation):
+        raise TypeError(f"activation {name}: must be a charrnn.network.activations.Activation, is {shown(thing)}")
+    Z, h = np.linspace(-2.05, 1.97, 24), 1e-6  # no point lies at a kink that a φ is likely to have
+    before, H, after, slope = np.full((4, len(Z)), np.nan)
+    for shift, out in ((-h, before), (0, H), (h, after)):
+        thing.phi(Z + shift, out)
+    thing.dphi(H.copy(), slope)
+    if not np.allclose(slope, (after - before) / (2 * h), rtol=1e-6, atol=1e-6):
+        raise ValueError(f"activation {name}: dphi differs from the derivative of phi")

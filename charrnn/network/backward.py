@@ -1,7 +1,6 @@
-"""Backpropagation through a stack of layers: in one pass where errors of every age meet the same gains, else by lag.
+"""Backpropagation through a stack of layers: in one pass if the gains do not depend on the lag, else lag by lag.
 
-Both begin with ∂L/∂H of the top layer and go down, layer by layer. Both end in the same products over all T·n rows,
-which give the gradients.
+Both start from ∂L/∂H of the top layer. Both end in the same products over all T·n rows, which give the gradients.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ State = list[Array]
 def error(cell: Cell, scratch: Buffers, i: int, T: int, n: int, h: int) -> Steps:
     """The buffer for ∂L/∂H (T, n, h) of layer i, the first state of dS.
 
-    The dZ of the same layer may be written over it, so the layer below has another.
+    The dZ of the same layer may overwrite it, so neighbouring layers use two different buffers.
     """
     return _dS(cell, scratch, i, T, n, h).plane(0)
 
@@ -45,10 +44,12 @@ def in_one_pass(
     hand_back: bool,
     begun: Array | None,
 ) -> State:
-    """Goes back through one segment, from the top layer down. Returns ∂L/∂S_0 of each layer, if `hand_back`.
+    """The backward pass of one segment, from the top layer down. Returns ∂L/∂S_0 of each layer if `hand_back`, else an
+    empty list.
 
-    dH (T, n, h_L) is ∂L/∂H of the top layer, `crossings` holds the gains of the steps, and `dS_T` is what the later
-    segment has handed back. With `add`, the gradient is added to the one that is there. `begun` are those of the T·n
+    dH (T, n, h_L) is ∂L/∂H of the top layer, `crossings` are the T gains, and `dS_T` is ∂L/∂S_T of each layer, from the
+    next segment. With `add`, W_x and W_hh are added to `gradient`, else overwritten; all other gradients are always
+    added. dH and the scratch buffers are overwritten. `begun` are those of the T·n
     steps that had the state that a text begins with, for a cell that learns it.
     """
     hidden = parameters.architecture.hidden
@@ -86,10 +87,11 @@ def by_lag(
     scratch: Buffers,
     begun: Array | None = None,
 ) -> Array:
-    """Carries errors back lag by lag, for all steps t at once; an error stops after `lags` steps.
+    """Propagates errors lag by lag, for all steps t at once. Each loss reaches `lags` steps, its own (lag 0) included.
 
-    E_k⁽ˡ⁾[t] = dZ_k⁽ˡ⁺¹⁾[t] W_xᵀ + gains[t+1] (dR_{k-1}⁽ˡ⁾[t+1] W_hhᵀ and what the cell carries); dZ_k = pull(E_k), and
-    dZ = Σ_k dZ_k. Returns the norms ‖dZ_k⁽ˡ⁾‖ (lags, L): how much of the error is left k steps back. `begun` is that of
+    E_k⁽ˡ⁾[t] = dZ_k⁽ˡ⁺¹⁾[t] W_xᵀ + crossings[t+1] (dR_{k-1}⁽ˡ⁾[t+1] W_hhᵀ and `direct`); in the top layer the first
+    term is dH[t] for k = 0 and absent for k > 0. dZ_k = pull(E_k), and dZ = Σ_k dZ_k. `gradient` is overwritten (W_x,
+    W_hh) or added to (all others). Returns the norms ‖dZ_k⁽ˡ⁾‖ (lags, L), zero for k ≥ T. `begun` is that of
     `in_one_pass`.
     """
     hidden = parameters.architecture.hidden
@@ -133,7 +135,7 @@ def by_lag(
 def _handed_to_the_step_before(
     cell: Cell, W_hh: Array, E: Errors, crossings: list[float | Array], scratch: Buffers
 ) -> None:
-    """dS[t], from what step t+1 hands back: at H dR[t+1] W_hhᵀ, and `direct` at the states that the cell carries."""
+    """Sets dS[t] to the error from step t+1: dR[t+1] W_hhᵀ for H, `direct` for the carried states. Scales `direct`."""
     T, n, h = E.dS.array.shape[-3:]
     back = scratch.kept(("back", T, n, h), lambda: scratch.planes("back of all", 1, T, n, h))
     E.dR.rows.dot(W_hh.T, back.rows)
@@ -149,7 +151,7 @@ def _handed_to_the_step_before(
 
 
 def _errors(cell: Cell, i: int, T: int, n: int, h: int, scratch: Buffers) -> Errors:
-    """The arrays of the errors of layer i; dS holds what arrives at H. The layers share all of them but dS."""
+    """The error buffers of layer i, of which dS already holds ∂L/∂H. All layers share them, except dS."""
 
     def make() -> Errors:
         dS = _dS(cell, scratch, i, T, n, h)
@@ -162,7 +164,7 @@ def _errors(cell: Cell, i: int, T: int, n: int, h: int, scratch: Buffers) -> Err
 
 
 def _errors_of_lag(cell: Cell, i: int, T: int, n: int, h: int, scratch: Buffers, name: str = "") -> Errors:
-    """The arrays of the errors of layer i, its own, for one lag or for a sum over lags."""
+    """Error buffers that layer i does not share: for one lag, or (`name` "sum ") for the sum over lags."""
 
     def make() -> Errors:
         dZ = scratch.rows(f"{name}dZ{i}", cell.gates, T, n, h)
@@ -189,9 +191,10 @@ def add_gradient(
     scratch: Buffers,
     add: bool,
 ) -> None:
-    """dW_x = Xᵀ dZ, dW_hh = H_{t-1}ᵀ dR, db = Σ dZ, over all T·n rows, and the cell's own; added up if `add`.
+    """dW_x = Xᵀ dZ, dW_hh = H_{t-1}ᵀ dR, db = Σ dZ, over all T·n rows, and the gradients of the cell's own parameters.
+    With `add`, W_x and W_hh are added to, else overwritten.
 
-    A one-hot X of many symbols is not made; rows of dZ are added up by symbol.
+    For a large vocabulary no one-hot X is made: the rows of dZ are summed by symbol.
     """
     T, n = tape.ids.shape
     dW = gradient.layer(i + 1)

@@ -18,7 +18,7 @@ KEPT = 64  # objects that are kept at most; a long sequence has many segments, a
 
 
 def aligned(size: int, dtype: npt.DTypeLike) -> Array:
-    """A vector of zeros (size,) that begins at a cache line, so that no load of a whole register touches two."""
+    """A vector of zeros (size,) aligned to a cache line, so that no load of a full register crosses two lines."""
     dtype = np.dtype(dtype)
     memory = np.zeros(size * dtype.itemsize + LINE, np.uint8)
     start = -memory.ctypes.data % LINE
@@ -26,7 +26,7 @@ def aligned(size: int, dtype: npt.DTypeLike) -> Array:
 
 
 class Steps:
-    """All steps of what a cell works on, k numbers for each unit: `array` is (k, T, n, h), or (T, n, h) for k = 1.
+    """All steps of one quantity of a cell, with k numbers per unit: `array` is (k, T, n, h), or (T, n, h) for k = 1.
 
     Where large products read or write it, `matrix` is the same memory as (T, n, k·h).
     """
@@ -43,7 +43,7 @@ class Steps:
 
     @cached_property
     def rows(self) -> Array:
-        """All steps under each other, (T·n, k·h)."""
+        """All steps as one matrix (T·n, k·h)."""
         assert self.matrix is not None
         return self.matrix.reshape(-1, self.matrix.shape[2])
 
@@ -70,7 +70,7 @@ def _without_one(step: Array) -> Array:
 
 
 class Buffers:
-    """Memory under names. What a name gives is uninitialised, and shares its memory with what it gave before."""
+    """Named memory. An array is uninitialised, and shares memory with every earlier array of the same name."""
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self.dtype = np.dtype(dtype)
@@ -98,7 +98,7 @@ class Buffers:
         return Steps(matrix.reshape(T, n, k, h).transpose(2, 0, 1, 3), matrix)
 
     def kept(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What `make` makes of this memory, made once: until the memory has to grow, or too much is kept."""
+        """The result of `make`, cached under `key`. The cache is emptied when a buffer grows, or at `KEPT` entries."""
         made: Made | None = self._kept.get(key)
         if made is None:
             made = make()

@@ -1,7 +1,7 @@
-"""One recurrent layer: the loop over time, forward and backward, around what its cell says of a single step.
+"""One recurrent layer: the loops over time, forward and backward. The cell computes a single step.
 
-The layer multiplies by W_hh; the cell does the rest. Both loops run over views that were made once, since with small
-networks every call and every view costs as much as the mathematics.
+The layer multiplies by W_hh; the cell does the rest. Both loops run over views that were made once: in a small network,
+making a view or calling a function takes as long as the arithmetic.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from charrnn.network.truncation import CUT, WHOLE
 
 @dataclass
 class Errors:
-    """The errors of all steps of a layer, and the derivatives K that carry them; T steps each."""
+    """The buffers of a layer's backward pass, T steps each: the errors, and the local derivatives K of the cell."""
 
-    dS: Steps  # (states, T, n, h): at first what arrives from above, after the loop ∂L/∂S_t
+    dS: Steps  # (states, T, n, h): first the error from above, after the loop ∂L/∂S_t (dZ if the cell is in_place)
     K: Steps  # (slopes, T, n, h)
-    dZ: Steps  # (gates, T, n, h), in rows
-    dR: Steps  # (gates, T, n, h), in rows; dZ itself if the cell has one error for both
-    direct: Steps  # (carried states, T, n, h), past W_hh to S_{t-1}; empty if the cell carries nothing
-    carries: tuple[int, int] | None  # as of the cell
+    dZ: Steps  # (gates, T, n, h), stored as `Buffers.rows` does
+    dR: Steps  # (gates, T, n, h), stored as `Buffers.rows` does; the same object as dZ if the cell has one_error
+    direct: Steps  # (carried states, T, n, h): the error to S_{t-1} that bypasses W_hh; empty if there is none
+    carries: tuple[int, int] | None  # `Cell.carries`
 
     @cached_property
     def back(self) -> list[tuple[Array, ...]]:
-        """For t = T … 1: dS_t, K_t, dZ_t, dR_t, direct_t, dR_t as rows, and where what is handed back arrives:
-        dH_{t-1}, and the carried states of dS_{t-1}. (For t = 1 these two are not used.)"""
+        """Views for t = T … 1: dS_t, K_t, dZ_t, dR_t, direct_t, dR_t as rows, and the two buffers that step t adds to:
+        dH_{t-1} and the carried states of dS_{t-1}. For t = 1 those two only have the right shape; they are not
+        written."""
         dH = self.dS.plane(0)
         carried = dH if self.carries is None or self.dS is dH else Steps(self.dS.array[slice(*self.carries)])
         if carried.array.ndim == 4 and len(carried.array) == 1:
@@ -74,8 +75,9 @@ def forward(cell: Cell, W: Weights, tape: LayerTape, buffers: Buffers, fresh: Ar
 def backward(cell: Cell, W: Weights, errors: Errors, gains: Sequence[float | Array], buffers: Buffers) -> None:
     """dZ_t and dR_t of all steps, from the last to the first.
 
-    dS_t is the error that arrives from above, plus gains[t+1] times what step t+1 hands back: dR_{t+1} W_hhᵀ at H_t,
-    and `direct` at the states that the cell carries. A gain is a number, or a column (n, 1) for n sequences.
+    dS_t is the error from above, plus a gain times the error from step t+1: dR_{t+1} W_hhᵀ to H_t, and `direct` to the
+    states that the cell carries. The gain from step t to t−1 is gains[t−1], since t counts from 1 here; it is a number,
+    or a column (n, 1) for n sequences. Overwrites `errors`.
     """
     pull, carries = cell.pull, cell.carries is not None
     *later, first = errors.back
@@ -98,7 +100,7 @@ def backward(cell: Cell, W: Weights, errors: Errors, gains: Sequence[float | Arr
 
 
 def rows(n: int) -> int | None:
-    """The rows of a step; None for one sequence alone, whose steps are vectors."""
+    """The rows of a step's matrix; None for n = 1, where a step is a vector."""
     return None if n == 1 else n
 
 

@@ -41,8 +41,22 @@ def cross_entropy(parameters: Parameters, H: Array, targets: Array, buffers: Buf
     """−log A[target] (m,) in nats, for m rows of H (m, h) and as many targets."""
     losses = np.empty(len(H), H.dtype)
     for part, A in _blocks(parameters, H, buffers):
-        losses[part] = -np.log(A[np.arange(len(A)), targets[part]])
+        losses[part] = -_log_of_target(parameters, H[part], targets[part], A[np.arange(len(A)), targets[part]])
     return losses
+
+
+def _log_of_target(parameters: Parameters, H: Array, targets: Array, A_target: Array) -> Array:
+    """log A[target] (m,). Where A is too small for its dtype, as beyond 87 nats in float32, it is O[target] − log Σ
+    exp(O), of logits O whose largest is 0."""
+    tiny = A_target.real < np.finfo(A_target.dtype).tiny
+    if not tiny.any():
+        return np.log(A_target)
+    W_ha, b_a = parameters.output()
+    logs = np.log(np.where(tiny, 1, A_target))
+    logits = H[tiny].dot(W_ha) + b_a
+    logits -= np.maximum.reduce(logits.real, axis=-1, keepdims=True)
+    logs[tiny] = logits[np.arange(len(logits)), targets[tiny]] - np.log(np.exp(logits).sum(axis=-1))
+    return logs
 
 
 def loss_and_error(
@@ -57,7 +71,7 @@ def loss_and_error(
     """The sum of the m losses in nats (undivided); adds to dW_ha, db_a, and writes ∂L/∂H (m, h) into `dH`.
 
     L is the sum divided by `divisor`: dO = (A − Y) / divisor, dW_ha = Hᵀ dO, dH = dO W_haᵀ. The loss of a symbol that
-    the network holds impossible is infinite; the caller decides whether NumPy warns of it.
+    the network holds all but impossible is finite as long as its logits are.
     """
     W_ha, _ = parameters.output()
     dW_ha, db_a = gradient.output()
@@ -66,7 +80,8 @@ def loss_and_error(
         m = len(A)
         chosen = np.arange(m), targets[part]
         A_target = A[chosen]
-        total -= float(np.add.reduce(np.log(A_target), dtype=np.float64))
+        logs = _log_of_target(parameters, H[part], targets[part], A_target)
+        total -= float(np.add.reduce(logs, dtype=np.float64))
         A[chosen] = A_target - 1
         dO = np.multiply(A, 1 / divisor, out=A)
         dW_ha += H[part].T.dot(dO)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from charrnn.errors import ConfigError
 from charrnn.network.buffers import Array, aligned
 from charrnn.network.cells import Cell, Weights
 from charrnn.registry import CELLS, INITS
@@ -55,7 +57,10 @@ class Architecture:
 
 
 class Parameters:
-    """Weights (or their gradients) of one architecture: `vector` is flat, `self[name]` is a view of it."""
+    """Weights (or their gradients) of one architecture: `vector` is flat, `self[name]` is a view of it.
+
+    Both are one memory, in copies and pickles too; what is assigned to `vector` is copied into it.
+    """
 
     def __init__(
         self,
@@ -66,17 +71,33 @@ class Parameters:
         self.architecture = architecture
         self.shapes = architecture.shapes()
         sizes = {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
-        self.vector: Array = aligned(sum(sizes.values()), dtype) if vector is None else vector
+        size = sum(sizes.values())
+        if vector is not None and vector.shape != (size,):
+            raise ValueError(f"a vector of {(size,)} holds these weights, not one of {vector.shape}")
+        self._vector: Array = aligned(size, dtype) if vector is None else vector
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in self.shapes.items():
-            self._views[name] = self.vector[start : start + sizes[name]].reshape(shape)
+            self._views[name] = self._vector[start : start + sizes[name]].reshape(shape)
             start += sizes[name]
         self._output = self._views[f"W_h{len(architecture.hidden)}a"], self._views["b_a"]
         self._layers: list[Weights] = [
             {name: self._views[key] for name, key in architecture.layer_names(layer).items()}
             for layer in range(1, len(architecture.hidden) + 1)
         ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The views of a copy must be made of its own vector.
+        return type(self), (self.architecture, self.vector.dtype, self.vector)
+
+    @property
+    def vector(self) -> Array:
+        """All weights (size,), in the order of `shapes`."""
+        return self._vector
+
+    @vector.setter
+    def vector(self, values: Array) -> None:
+        self._vector[...] = values
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -90,7 +111,7 @@ class Parameters:
 
     @cached_property
     def sums(self) -> list[Array]:
-        """Of a gradient, what a backward pass adds to: all but W_x and W_hh, which it writes."""
+        """The views of a gradient that a backward pass adds to, and that start at zero: all but W_x and W_hh."""
         written = {id(layer[name]) for layer in self._layers for name in ("W_x", "W_hh")}
         return [view for view in self._views.values() if id(view) not in written]
 
@@ -113,6 +134,24 @@ def from_arrays(architecture: Architecture, arrays: Mapping[str, Array]) -> Para
     return parameters
 
 
+def widened(parameters: Parameters, symbols: int, places: Array, init: str, seed: int) -> Parameters:
+    """The weights with more symbols, of which the former ones are now at `places` (former symbols,).
+
+    Their rows of W_xh1 and columns of W_ha and b_a are kept, all else that concerns no symbol too; the others are those
+    of `initial`.
+    """
+    architecture = replace(parameters.architecture, symbols=symbols)
+    wider = initial(architecture, np.random.default_rng(seed), parameters.vector.dtype, init)
+    W_x, (W_ha, b_a) = wider.layer(1)["W_x"], wider.output()
+    before_W_ha, before_b_a = parameters.output()
+    W_x[places] = parameters.layer(1)["W_x"]
+    W_ha[:, places], b_a[places] = before_W_ha, before_b_a
+    for name in parameters:
+        if wider[name].shape == parameters[name].shape:
+            wider[name][...] = parameters[name]
+    return wider
+
+
 def initial(
     architecture: Architecture,
     rng: np.random.Generator,
@@ -120,7 +159,10 @@ def initial(
     init: str = "orthogonal",
     vector: Array | None = None,
 ) -> Parameters:
-    """Starting weights by the way `init` (network/initial.py); `vector`, zeros, takes them."""
+    """Initial weights, by the initialiser `init` (network/initial.py), written into `vector`, which must hold zeros.
+
+    ConfigError if they are not finite.
+    """
     fill = INITS[init]
     parameters = Parameters(architecture, dtype, vector)
     for layer in range(1, len(architecture.hidden) + 1):
@@ -130,4 +172,6 @@ def initial(
         architecture.made_cell.initial(W, 1 if layer == 1 else len(W["W_x"]), fill, rng)
     W_ha, _ = parameters.output()
     fill(W_ha, len(W_ha), False, rng)
+    if not np.isfinite(parameters.vector).all():
+        raise ConfigError(f"init {init}: must give finite weights, and gave others; choose another")
     return parameters

@@ -23,7 +23,7 @@ class Product:
     """`times(H, view(out))` writes H W into `out`, for one W (h, k·g), many H (n, h) and any `out` (k, n, g).
 
     `out` is (n, g) for k = 1, and has no n, like H, where there is one row alone. A view is made once for an `out` that
-    is used again; `layout` tells apart the ways of viewing. All holds until W is laid out anew in the same buffers.
+    is used again; `layout` identifies the layout of the view. Valid until the next `product_with` on the same buffers.
     """
 
     times: Callable[[Array, Array], object]
@@ -72,5 +72,5 @@ def group_rows(n: int, h: int, g: int) -> int | None:
         return None
     most = blas.SMALL // (h * PANEL)
     rows = max((rows for rows in range(1, min(n, most) + 1) if n % rows == 0), default=0)
-    # Groups of two rows read the panels too often, unless there are hardly more rows: then packing is the worse by far.
+    # Groups of two or three rows read the panels too often; for n up to 8, packing costs still more.
     return rows if rows >= (4 if n > 8 else 2) else None

@@ -2,7 +2,7 @@
 
 Everything that is not recurrent is one product over all T·n rows; only H_{t-1} W_hh stays in the loop over time.
 Long sequences are worked through in segments of `segment_length` steps, in order forward and from the last backward;
-the gradient is the sum over segments, so it is the same, bit for bit, whether a segment's states are kept or run again.
+the gradient is the sum over segments, so it has the same bits whether a segment's states are kept or recomputed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from charrnn.network.tape import LayerTape, Tape, handed_up, through_dropout
 from charrnn.network.truncation import Window
 
 State = list[Array]  # S of every layer: (states, n, h_l), or (n, h_l) for cells whose only state is H
-# Dropout's factors (T, n, h_l) for what a layer hands upwards, from the numbers of segment and layer, and T.
+# (segment, layer, T) -> the dropout factors (T, n, h_l) of a layer's output; layers count from 1.
 Masks = Callable[[int, int, int], Array] | None
 
 VIEWS = 1150  # bytes, about, of Python's own objects for one layer's views of one step, forward and backward
@@ -48,7 +48,7 @@ class Stack:
         segments, and views of single steps."""
         T, k, n, dropout, recompute = self._last
         hidden, segments = self.architecture.hidden, -(-T // k)
-        # Segments that are run again draw their factors while those of the last one still lie there.
+        # While an earlier segment draws its factors again, those of the last segment are still held.
         drawn = (k + (T - 1) % k + 1 if segments > 1 else T) if recompute else T
         factors = drawn * n * sum(hidden) if dropout else 0
         between = max(segments - 1, 0) * n * self.cell.states * sum(hidden)
@@ -149,10 +149,10 @@ class Stack:
     ) -> tuple[float, State | None]:
         """The sum of the losses in nats, ∂L/∂θ into `gradient`, and the state after `keep` steps.
 
-        `inputs` (T, n) and `targets` (T − context, n); `state` comes in before the first step of the context, None
-        where the text begins. L is the sum divided by `divisor`, left out n · window.divisor. `keep` None is the state
-        after the last step. With `recompute` only the states between segments are kept, and the segments are run again
-        on the way back.
+        `inputs` (T, n) and `targets` (T − context, n); `state` is the state before the first step of the context, None
+        at the beginning of the text. The gradient is of L, the sum divided by `divisor` (default: n · window.divisor);
+        the returned sum is not divided. By default `keep` is T. With `recompute` only the states between segments are
+        kept, and the backward pass recomputes the rest.
         """
         T, n = inputs.shape[:2]
         fresh = window.fresh
@@ -180,7 +180,7 @@ class Stack:
                 else:
                     tape.drop_views()
 
-        total, dS_T, crossings = 0.0, None, window.crossings()
+        total, dS_T, crossings = 0.0, None, window.crossings(T, n)
         for i in range(len(segments) - 1, -1, -1):
             tape, steps = tapes[i], segments[i]
             begins = None if fresh is None else fresh[steps]
@@ -204,7 +204,7 @@ class Stack:
     def _begun(self, text_begins: bool, n: int, fresh: Array | None) -> Array | None:
         """Those of the T·n steps that had the state which a text begins with; None for a cell that does not learn it.
 
-        That state is a parameter of its step, not a step before it: no gain scales its error.
+        That state is a parameter, not an earlier step: its gradient is not scaled by a gain.
         """
         if not self.cell.learns_begin or (fresh is None and not text_begins):
             return None
@@ -214,7 +214,7 @@ class Stack:
     def error_norms_by_lag(
         self, parameters: Parameters, tape: Tape, targets: Array, lags: int, fresh: Array | None = None
     ) -> Array:
-        """‖dZ_k‖ (lags, L) for the losses of the tape's last steps, those of `targets`: how far back they are felt.
+        """‖dZ_k‖ (lags, L) for the losses of the tape's last steps, one for each row of `targets`.
 
         `fresh` (T, n) is that of the forward pass: no error goes back from where a piece begins.
         """
@@ -222,7 +222,7 @@ class Stack:
         T = len(tape.ids)
         with np.errstate(divide="ignore"):  # the losses themselves do not matter here
             dH, _ = self._output_error(parameters, tape, targets, T - len(targets), targets.size, gradient)
-        crossings = Window(np.ones(T), 0, T, lags, fresh).crossings()
+        crossings = Window(np.ones(T), 0, T, lags, fresh).crossings(T, tape.ids.shape[1])
         return backward.by_lag(self.cell, parameters, tape, dH, crossings, lags, gradient, self._buffers)
 
     def _output_error(

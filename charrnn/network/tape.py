@@ -17,9 +17,9 @@ StepViews = tuple[Array, Array, Array, Array, Array, Array]
 class LayerTape:
     """One layer's part."""
 
-    Z: Steps  # (gates, T, n, h), as the cell's step left it; for cells that do not keep it, whatever came later
-    R: Steps  # (gates, T, n, h) likewise; a single step for cells that do not keep it
-    S: Steps  # (states, T+1, n, h): the first step came in, all but the last are the S_{t-1}, all but the first the S_t
+    Z: Steps  # (gates, T, n, h), as the cell's step left it; shared by all layers, so invalid later, if not kept
+    R: Steps  # (gates, T, n, h), likewise; (gates, 1, n, h), used again by every step, if the cell does not keep R
+    S: Steps  # (states, T+1, n, h): S_0 … S_T
     own: Steps | None = None  # (states, T, n, h): the S_{t-1}, where pieces begin that do not go on from the S_t before
     _steps: dict[int | None, list[StepViews]] = field(default_factory=dict)  # by the layout of the product
 
@@ -51,7 +51,7 @@ class LayerTape:
         return self.S.array[..., 1:, :, :]
 
     def each(self, product: Product) -> list[StepViews]:
-        """H_{t-1}, R_t as the product with W_hh writes into it, Z_t, R_t, S_{t-1} and S_t of every step."""
+        """Views of every step: H_{t-1}, R_t in the layout that `product.times` writes, Z_t, R_t, S_{t-1} and S_t."""
         steps = self._steps.get(product.layout)
         if steps is None:
             before = self.S if self.own is None else self.own
@@ -82,14 +82,13 @@ class Tape:
         return [np.array(tape.S.array[..., step, :, :], order="C") for tape in self.layers]
 
     def drop_views(self) -> None:
-        """Lets the views of single steps go: those of all segments of a long sequence can take as much memory as a
-        small network's numbers."""
+        """Deletes the views of single steps: over a long sequence they can take as much memory as the arrays."""
         for tape in self.layers:
             tape.drop_views()
 
 
 def handed_up(tape: Tape, i: int, h: int, scratch: Buffers) -> Array:
-    """What the layer above layer i reads, all steps as rows: H (T·n, h), through its dropout."""
+    """The output of layer i after dropout, all steps as rows (T·n, h): a view of H, or a shared scratch buffer."""
     mask = tape.masks[i]
     if mask is None:
         return tape.layers[i].H_after
@@ -100,6 +99,6 @@ def handed_up(tape: Tape, i: int, h: int, scratch: Buffers) -> Array:
 
 
 def through_dropout(dH: Steps, mask: Array | None) -> None:
-    """The error at what a layer handed up becomes the error at its H, in place."""
+    """Multiplies dH by the mask, in place: from the gradient of the output after dropout to that of H."""
     if mask is not None:
         np.multiply(dH.array, mask, out=dH.array)

@@ -1,8 +1,8 @@
 """Truncated backpropagation through time, as data.
 
-An error that crosses from step t to step t−1 is multiplied by `gains[t]`, and it stops after `lags` steps, its own
-included. That is all that a backward pass needs to know. If errors of every age meet the same gain (no `lags`), those
-that arrive at a step can be added up, and all travel together; else they are carried lag by lag.
+An error that goes from step t to step t−1 is multiplied by `gains[t]`. A loss reaches `lags` steps, its own included. A
+backward pass needs nothing else. Without `lags`, all errors that reach a step can be added and propagated together;
+with `lags`, they are propagated lag by lag.
 
 A `Window` holds those numbers for some steps of the text. A `Truncation` makes one for every update:
 
@@ -18,14 +18,17 @@ Steps are counted along the stream of text, from its beginning.
 from __future__ import annotations
 
 import inspect
+import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.errors import ConfigError
+from charrnn.arguments import number, whole
+from charrnn.errors import ConfigError, shown
 from charrnn.network.buffers import Array
-from charrnn.registry import TRUNCATIONS
+from charrnn.registry import TRUNCATIONS, check_truncation
 
 WHOLE, CUT = 1.0, 0.0
 CUTS = ("constant", "polynomial")
@@ -33,13 +36,16 @@ CUTS = ("constant", "polynomial")
 
 @dataclass(frozen=True)
 class Window:
-    """Some steps of the text: `context` steps without a loss, run again for their states, then those that have one.
+    """A range of steps of the text: first `context` steps that are recomputed for their states only, then steps with a
+    loss.
 
     gains (T,), or (T, n) if sequences differ: what step t hands to step t−1 is multiplied by gains[t].
-    lags: how many steps a loss reaches, its own included; None for no limit.
+    lags: how many steps a loss reaches, its own included; None, like T and more, for no limit.
     divisor: the sum of the losses over time is divided by it (and by n).
     fresh (T, n): True where a piece of the text begins. S_{t−1} of such a step is the state that a text begins with,
     and its gain is 0. None if the text is one piece.
+
+    ValueError for anything else.
     """
 
     gains: Array
@@ -48,12 +54,45 @@ class Window:
     lags: int | None = None
     fresh: Array | None = None
 
-    def crossings(self) -> list[float | Array]:
-        """The gain of every step: the objects WHOLE and CUT, another number, or a column (n, 1)."""
+    def __post_init__(self) -> None:
+        try:
+            gains = np.asarray(self.gains)
+        except ValueError:  # of lists that differ in length
+            gains = np.array(None)
+        if gains.dtype.kind not in "biuf" or gains.ndim not in (1, 2) or not gains.size:
+            raise ValueError(f"gains must be numbers (T,) or (T, n), are {gains.dtype} {gains.shape}")
+        if not np.isfinite(gains).all():
+            raise ValueError("gains must be finite, and some are not")
+        T = len(gains)
+        try:
+            context = whole("context", self.context, 0, T - 1)
+            lags = None if self.lags is None else min(whole("lags", self.lags, 1, sys.maxsize), T)
+            divisor = number("divisor", self.divisor)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        if not 0 < divisor < math.inf:
+            raise ValueError(f"divisor {divisor}: must be above 0 and finite")
+        for name, value in (("gains", gains.astype(float)), ("context", context), ("divisor", divisor), ("lags", lags)):
+            object.__setattr__(self, name, value)
+        fresh = self.fresh
+        if fresh is not None and (fresh.dtype != bool or fresh.ndim != 2 or len(fresh) != T):
+            raise ValueError(f"fresh must be true or false ({T}, n), is {fresh.dtype} {fresh.shape}")
+
+    def check(self, T: int, n: int) -> None:
+        """ValueError if the window is not for n sequences of T steps."""
+        if self.gains.shape not in ((T,), (T, n)):
+            raise ValueError(f"gains must be {(T,)} or {(T, n)} here, are {self.gains.shape}")
+        if self.fresh is not None and self.fresh.shape != (T, n):
+            raise ValueError(f"fresh must be {(T, n)} here, is {self.fresh.shape}")
+
+    def crossings(self, T: int, n: int) -> list[float | Array]:
+        """The gain of every step: a number, or a column (n, 1). 1 and 0 are the objects WHOLE and CUT, to compare with
+        `is`. ValueError as of `check`."""
+        self.check(T, n)
         every = self.gains
         if self.fresh is not None:
             every = np.where(self.fresh, CUT, every if every.ndim == 2 else every[:, None])
-        if every.size == len(every):  # one for all sequences, or for the only one, whose steps are vectors
+        if every.size == T:  # (T,), or (T, 1): the steps of a single sequence are vectors
             gains: list[float | Array] = every.ravel().tolist()
             if gains.count(WHOLE) == len(gains):
                 return [WHOLE] * len(gains)
@@ -65,8 +104,9 @@ class Window:
 class Truncation:
     """How the windows of a stream are cut; `seq_length` steps have a loss in each.
 
-    One of your own overrides `gains`, and `context` if it cuts along the stream rather than in each window. Its fields
-    are settings of the same name (`seq_length`, `tau`, `cut`, `alpha`); `TRUNCATIONS[name] = …` makes it known.
+    Your own overrides `gains` (or `window` and `draw`, as Random does), and `context` if its cuts are at fixed places
+    of the stream. Its fields are settings of the same name (`seq_length`, `tau`, `cut`, `alpha`); `TRUNCATIONS[name] =
+    …` makes it known.
     """
 
     seq_length: int
@@ -86,13 +126,15 @@ class Truncation:
 
     def window(self, position: int, remaining: int, seed: Sequence[int] = ()) -> Window:
         """The window at `position` of a stream with `remaining` steps from there on; `seed` is for random ones."""
-        T, context = min(self.seq_length, remaining), self.context(position)
-        if not 0 <= context <= position:
-            raise ValueError(f"{type(self).__name__}.context gave {context} steps before step {position}")
-        gains = self.gains(np.arange(position - context, position + T))
-        if len(gains) != context + T:
-            raise ValueError(f"{type(self).__name__}.gains gave {len(gains)} gains for {context + T} steps")
-        return Window(gains, context, T, self.lags)
+        try:
+            context = whole("context", self.context(position), 0, position)
+            T = min(self.seq_length, remaining)
+            window = Window(self.gains(np.arange(position - context, position + T)), context, T, self.lags)
+        except (ConfigError, ValueError) as error:
+            raise ValueError(f"truncation {type(self).__name__}, window at step {position:,}: {error}") from error
+        if len(window.gains) != context + T:
+            raise ValueError(f"{type(self).__name__}.gains gave {len(window.gains)} gains for {context + T} steps")
+        return window
 
     def draw(self, T: int, seed: int = 0) -> Window:
         """A window of exactly T steps from the beginning, whose losses are divided by T."""
@@ -108,8 +150,7 @@ class _WithTau(Truncation):
     tau: int
 
     def __post_init__(self) -> None:
-        if self.tau < 1:
-            raise ConfigError(f"tau {self.tau}: must be at least 1")
+        object.__setattr__(self, "tau", whole("tau", self.tau, 1))
 
 
 class Fixed(_WithTau):
@@ -148,17 +189,17 @@ class Random(_WithTau):
         super().__post_init__()
         if self.cut not in CUTS:
             raise ConfigError(f"cut {self.cut}: must be one of {', '.join(CUTS)}")
-        if not self.alpha > 3:
+        if not 3 < number("alpha", self.alpha) < math.inf:
             raise ConfigError(f"alpha {self.alpha}: must be above 3, or the gradient has no finite variance")
 
     def window(self, position: int, remaining: int, seed: Sequence[int] = ()) -> Window:
-        """A draw of cuts. The losses are divided by a constant, not by the length that came out: that would bias the
-        gradient's direction."""
-        gains = np.array([CUT, *self._gains(remaining, np.random.default_rng(seed))])
+        """A window with random cuts. Its first gain is CUT, since the window before ended at a cut. The losses are
+        divided by a constant: division by the window's random length would bias the direction of the gradient."""
+        gains = np.array([CUT, *self._drawn_gains(remaining, np.random.default_rng(seed))])
         return Window(gains, 0, self.seq_length + self.tau - 1)
 
     def draw(self, T: int, seed: int = 0) -> Window:
-        """T steps with random cuts, which need not end at a cut since no step follows."""
+        """T steps with random cuts. They need not end at a cut, because no step follows."""
         rng, cuts, since = np.random.default_rng(seed), [], 1
         for _ in range(T - 1):
             cuts.append(rng.random() < self.cut_probability(since))
@@ -172,7 +213,7 @@ class Random(_WithTau):
         return (self.alpha - 1) / ((self.alpha - 2) * self.tau + steps_since_cut)
 
     def pattern(self, cuts: Array) -> tuple[Array, float]:
-        """The gains (T,) where the window is cut before step t + 1 if cuts[t] (T − 1,), and their probability."""
+        """The gains (T,) for given cuts (T − 1,), and their probability. cuts[t] is a cut between steps t and t + 1."""
         gains, probability, since = [CUT], 1.0, 1
         for cut in cuts:
             c = self.cut_probability(since)
@@ -181,8 +222,8 @@ class Random(_WithTau):
             since = 1 if cut else since + 1
         return np.array(gains), probability
 
-    def _gains(self, remaining: int, rng: np.random.Generator) -> Iterator[float]:
-        """Gains of the steps after the first, up to the first cut that ends a window long enough."""
+    def _drawn_gains(self, remaining: int, rng: np.random.Generator) -> Iterator[float]:
+        """The gains of steps 1, 2, …; ends before the first cut that comes after at least `seq_length` steps."""
         since = 1
         for step in range(1, remaining):
             c = self.cut_probability(since)
@@ -196,17 +237,19 @@ class Random(_WithTau):
                 yield 1 / (1 - c)
 
 
+def check(name: str, thing: object) -> None:
+    """TypeError unless it is a class of truncations."""
+    if not isinstance(thing, type) or not issubclass(thing, Truncation):
+        raise TypeError(f"truncation {name}: must be a class that extends charrnn.Truncation, is {shown(thing)}")
+
+
 def truncation(name: str, seq_length: int, **options: object) -> Truncation:
     """The truncation called `name`, made with those options that it has; None stands for an option not given.
 
     ConfigError for a name that is not registered, for `tau` where it is needed and missing, or given and not taken.
     """
     make = TRUNCATIONS[name]
+    check_truncation(name, options.get("tau"))
     takes = inspect.signature(make).parameters
-    given = {key: value for key, value in options.items() if value is not None}
-    if "tau" in given and "tau" not in takes:
-        raise ConfigError(f"tau: {name} truncation takes none; leave it out, or choose another truncation")
-    if "tau" in takes and takes["tau"].default is inspect.Parameter.empty and "tau" not in given:
-        raise ConfigError(f"tau: {name} truncation needs it; give it a number of steps, as in 32")
-    made: Truncation = make(seq_length, **{key: value for key, value in given.items() if key in takes})
+    made: Truncation = make(seq_length, **{k: v for k, v in options.items() if v is not None and k in takes})
     return made

@@ -12,8 +12,8 @@ from charrnn.verify.inspection import SEEN, LayerReport
 
 def table(reports: Sequence[LayerReport], lags: int) -> Table:
     """A row for each layer."""
-    made = Table(caption=f"memory: the lag at which the gradient falls below 1 % of that at lag 0, of {lags}")
-    for head in ("layer", "units", "spectral radius", "largest singular value", "saturated", "memory"):
+    made = Table(caption=f"reach: characters back until the gradient is below 1 % of that at lag 0, of {lags}")
+    for head in ("layer", "units", "spectral radius", "largest singular value", "saturated", "reach"):
         made.add_column(head, justify="right")
     for report in reports:
         made.add_row(
@@ -37,7 +37,7 @@ def picture(report: LayerReport, width: int = 72) -> list[str]:
     columns = np.array_split(norms, min(width, len(norms)))
     levels = [float(np.mean(np.log10(np.maximum(column, 1e-300)))) for column in columns]
     lines = []
-    for decade in range(DECADES - 1, -DECADES - 1, -1):  # a row is what lies between 10^decade and ten times that
+    for decade in range(DECADES - 1, -DECADES - 1, -1):  # each row covers one decade, from 10^decade up
         empty = "_" if decade == 0 else " "
         cells = [f"{empty}▁▂▃▄▅▆▇█"[round(8 * min(max(level - decade, 0.0), 1.0))] for level in levels]
         lines.append(f"{'1' if decade == 0 else f'10^{decade:+d}':>6} ┤{''.join(cells)}")
@@ -49,7 +49,7 @@ COLOURS = ("#1b6ca8", "#c8553d", "#4b8b3b", "#8a5ea8", "#b8860b", "#2a9d8f")
 
 
 def svg(reports: list[LayerReport], title: str) -> str:
-    """The norms by lag of all layers as an SVG picture, on the same scale for every network."""
+    """An SVG line chart: gradient norm (logarithmic, clipped to 10⁻⁴ … 10⁴) by lag, one line for each layer."""
     width, height, left, right, top, bottom = 720, 420, 64, 120, 48, 56
     lags = len(reports[0].norms) - 1
 
@@ -57,7 +57,7 @@ def svg(reports: list[LayerReport], title: str) -> str:
         return left + (width - left - right) * lag / max(lags, 1)
 
     def y(value: float) -> float:
-        level = min(max(float(np.log10(max(value, 1e-300))), -DECADES), DECADES)
+        level = float(np.log10(max(value, 1e-300)))
         return top + (height - top - bottom) * (DECADES - level) / (2 * DECADES)
 
     parts = [
@@ -65,6 +65,9 @@ def svg(reports: list[LayerReport], title: str) -> str:
         'font-family="sans-serif" font-size="13">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
         f'<text x="{left}" y="26" font-size="15">{_escape(title)}</text>',
+        # A curve that leaves the scale is cut off at its edge.
+        f'<clipPath id="scale"><rect x="{left}" y="{top}" width="{width - left - right}" '
+        f'height="{height - top - bottom}"/></clipPath>',
     ]
     for decade in range(-DECADES, DECADES + 1):
         at = y(10.0**decade)
@@ -85,7 +88,9 @@ def svg(reports: list[LayerReport], title: str) -> str:
     )
     for report, colour in zip(reports, COLOURS * len(reports), strict=False):
         points = " ".join(f"{x(k):.1f},{y(v):.1f}" for k, v in enumerate(report.norms))
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
+        parts.append(
+            f'<polyline clip-path="url(#scale)" points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
+        )
         line = top + 18 * report.layer - 6
         parts.append(f'<text x="{width - right + 6}" y="{line}" fill="{colour}">layer {report.layer}</text>')
     return "\n".join([*parts, "</svg>", ""])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from charrnn.inference.novelty import PASSAGE, Novelty
 
 QUOTED = 60  # characters of a passage
@@ -27,13 +29,13 @@ def summary(novelty: Novelty) -> str:
     return f"a sample of {novelty.characters:,} characters copies {novelty.longest:,} in a row at most{shares}"
 
 
-def marked(sample: str, passages: list[tuple[int, int]]) -> str:
-    """The sample with its copied passages underlined."""
+def marked(sample: str, passages: list[tuple[int, int]], shown: Callable[[str], str] = str) -> str:
+    """The sample with its copied passages underlined; `shown` makes of each part what can be displayed."""
     parts, before = [], 0
     for start, stop in passages:
-        parts.append(f"{sample[before:start]}\x1b[4m{sample[start:stop]}\x1b[0m")
+        parts.append(f"{shown(sample[before:start])}\x1b[4m{shown(sample[start:stop])}\x1b[0m")
         before = stop
-    return "".join(parts) + sample[before:]
+    return "".join(parts) + shown(sample[before:])
 
 
 def _ends(new: dict[int, float]) -> list[tuple[int, float]]:

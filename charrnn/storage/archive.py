@@ -1,8 +1,8 @@
 """Named arrays and a dictionary in one .npz file that loads as it was written, or not at all.
 
 Beside the arrays the file has the member `metadata`: UTF-8 JSON as an array of bytes. It lists the arrays, holds the
-caller's dictionary and carries a SHA-256 over both and over the arrays' bytes. The sum finds damage; it is no
-signature: whoever makes a file can make its sum, so what the content means is for the caller to check.
+caller's dictionary and carries a SHA-256 over both and over the arrays' bytes. The checksum detects damage but is no
+signature: anyone can compute it, so the caller must validate the content.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def read_archive(path: Path, *, max_bytes: int | None = None) -> tuple[dict[str,
 
 
 def _read(path: Path, max_bytes: int | None) -> tuple[dict[str, Array], dict[str, object]]:
-    # A file with holes costs its sender nothing, and us every byte: memory is the limit, not the size on disk.
+    # A sparse file is small on disk but fills memory when read: so the limit is this machine's memory.
     allowed = _memory() // 2 if max_bytes is None else max_bytes
     try:
         file = open_regular(path)
@@ -116,7 +116,9 @@ def _verified_metadata(raw: bytes, arrays: Mapping[str, Array]) -> dict[str, obj
     metadata: dict[str, object] = document["metadata"]
     # Comparing bytes checks the SHA-256 and refuses repeated keys and any other second spelling.
     if raw != _document(arrays, metadata):
-        raise Rejected("its content does not match its SHA-256")
+        raise Rejected(
+            "its content does not match its SHA-256: it is damaged, or was edited by other means than Model.save"
+        )
     return metadata
 
 

@@ -7,7 +7,6 @@ a file can be undamaged and still be made by anyone. Which arrays a cell needs, 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.errors import CheckpointError, DivergedError, shown
+from charrnn.registry import NAME, NAME_RULE
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.archive import read_archive, write_archive
 
@@ -25,7 +25,6 @@ FORMAT = 2  # 1 kept the settings in "progress", under "config"; it loads for ev
 MAX_LAYERS = 100
 MAX_SYMBOLS = 0x110000 - 0x800  # all code points but the surrogates
 _STATE = "state."
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
 @dataclass
@@ -63,9 +62,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     }
     name = _not_finite(arrays)
     if name:
+        before = "what was saved before still stands; go on from it" if os.path.exists(path) else "begin anew"
         raise DivergedError(
-            f"{path}: not saved, for {name} holds values that are not finite; what was saved before still "
-            "stands, go on from it with a smaller learning rate"
+            f"{path}: not saved, for {name} holds values that are not finite; {before} with a smaller learning rate"
         )
     _checkpoint(dict(arrays), metadata)
     write_archive(path, arrays, metadata)
@@ -120,8 +119,8 @@ def _checkpoint(arrays: dict[str, Array], metadata: dict[str, object]) -> Checkp
 
 def _name(metadata: dict[str, object], key: str) -> str:
     name = fields.text(metadata, key)
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{key} is {fields.literal(name)}; it must be a name of letters, digits, and _ . -")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{key} is {fields.literal(name)}; it must be a name of {NAME_RULE}")
     return name
 
 

@@ -3,7 +3,7 @@
 Files of a run may come from anyone, with links and pipes among them: `follow=False`, `append_line` and `read_small` are
 for those. They neither write through a link nor wait for a pipe.
 
-The order is what makes it hold: write a temporary file beside the target, flush it, fsync it,
+The order of the steps guarantees this: write a temporary file beside the target, flush it, fsync it,
 rename it over the target, fsync the directory. Without the first fsync a power cut can leave the
 new name on empty data; without the last one it can bring the old file back after success was
 reported.
@@ -35,20 +35,20 @@ BUFFER = 1 << 16  # bytes: a small file is read in one go, and seeking in it cos
 
 @contextmanager
 def open_atomic(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
-    """Give a binary file whose content replaces that of `path` when the block ends normally.
+    """Yield a new binary file, which replaces `path` when the block ends without an exception.
 
-    On any exception the temporary file goes and `path` stays as it was. Where `path` is a symbolic link, the link stays
+    On any exception the temporary file is gone and `path` unchanged. Where `path` is a symbolic link, the link stays
     and its target is replaced; without `follow` the link itself is replaced, and its target is left alone: right for a
     name that the user did not choose. The new file gets the permissions of any new file (0666 less the umask).
-    Raises StorageError when the operating system refuses any step. Only when the last one fails, the fsync of the
-    directory, does the new content stand all the same.
+    Raises StorageError when the operating system refuses any step. If only the last step fails, the fsync of the
+    directory, the new content is already in place.
     """
     try:
         target = Path(os.path.realpath(path)) if follow else path
         if os.path.lexists(target) and not (target.is_file() or target.is_symlink()):
             # A rename would put a regular file in the place of, say, /dev/null.
             raise StorageError(f"cannot write {path}: not a regular file; choose another name")
-        # A name of its own length: the target's may already be as long as the system allows.
+        # Not the target's name with a suffix: that could exceed the longest name that the system allows.
         temporary = target.with_name(f".charrnn-{secrets.token_hex(8)}.tmp")
         try:
             with open(temporary, "xb") as file:
@@ -67,7 +67,7 @@ def open_atomic(path: Path, *, follow: bool = True) -> Iterator[IO[bytes]]:
         ) from error
 
     try:
-        _fsync_directory(target.parent)
+        fsync_directory(target.parent)
     except OSError as error:
         raise StorageError(
             f"wrote {path} but cannot flush its directory to disk: {error.strerror or error}; "
@@ -145,7 +145,8 @@ def open_regular(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb", buffering=BUFFER)
 
 
-def _fsync_directory(directory: Path) -> None:
+def fsync_directory(directory: Path) -> None:
+    """Makes renames in the directory outlast a power cut; OSError if the system fails."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -155,7 +156,7 @@ def _fsync_directory(directory: Path) -> None:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """SIGINT and SIGTERM take effect at the end of the block, in the main thread, which alone they reach in Python."""
+    """Delays SIGINT and SIGTERM until the block ends. Outside of the main thread, which gets them, it does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""JSON from a file that nobody vouches for: parsed within bounds, and asked for by name and type, never converted.
+"""Untrusted JSON: parsed with limits on size and depth; values are read by name and type, never converted.
 
-Every function raises ValueError with a clause that fits after the file's name; the caller turns it into the error of
-its own room. NumPy is not needed here: a run reads its manifest before NumPy is imported.
+Every function raises ValueError with a clause that fits after the file's name; the caller raises its own kind of error
+from it. NumPy is not needed here: a run reads its manifest before NumPy is imported.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def text(values: Mapping[str, object], name: str) -> str:
 
 
 def whole(values: Mapping[str, object], name: str, least: int = 0, most: int = LARGEST) -> int:
-    """The whole number under `name`, from `least` to `most`. 1.0 and true are none."""
+    """The integer under `name`, from `least` to `most`. ValueError for 1.0 and true."""
     value = _value(values, name)
     if type(value) is not int or not least <= value <= most:
         raise ValueError(f"{name} is {literal(value)}; it must be a whole number from {least} to {most}")

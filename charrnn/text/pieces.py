@@ -16,19 +16,13 @@ import numpy.typing as npt
 
 from charrnn.errors import CorpusError
 from charrnn.text.batches import SPARED, Streams
+from charrnn.text.reading import SEPARATOR, end_symbol
 from charrnn.text.tokenizer import Ids
 
-SEPARATOR = "\x1e"
-ENDS = {"lines": "\n", "blank": SEPARATOR, "files": SEPARATOR}
 LIST = 50  # lines of a list
 COPIED = 1 << 22  # characters copied at a time: bounds memory
 
 Places = npt.NDArray[np.int64]
-
-
-def end_symbol(pieces: str) -> str:
-    """The symbol that ends pieces of this kind; empty for none."""
-    return ENDS.get(pieces, "")
 
 
 def end_id(symbols: str, pieces: str) -> int | None:

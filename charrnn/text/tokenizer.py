@@ -7,17 +7,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.arguments import wrong
+from charrnn.errors import CorpusError
 
 Ids = npt.NDArray[Any]
 
 UNKNOWN = ("error", "skip", "replace")
+GROW = "grow"  # of a vocabulary that is still to be trained: the character becomes one of its symbols
 
 
 def check_unknown(unknown: str) -> None:
     """ConfigError unless `unknown` is one of UNKNOWN."""
     if unknown not in UNKNOWN:
-        raise ConfigError(f"unknown {unknown}: must be error, skip or replace")
+        raise wrong("unknown", unknown, "error, skip or replace")
+
+
+def union(*vocabularies: str) -> str:
+    """The vocabulary of all symbols of some vocabularies."""
+    return "".join(sorted(set().union(*vocabularies)))
 
 
 def code_points(text: str) -> Ids:
@@ -28,6 +35,10 @@ def code_points(text: str) -> Ids:
 def ids_dtype(symbols: int) -> np.dtype[Any]:
     """The smallest unsigned integer that numbers so many symbols."""
     return np.min_scalar_type(max(symbols - 1, 0))
+
+
+class UnknownSymbolsError(CorpusError):
+    """A text has symbols that the vocabulary has not."""
 
 
 class Tokenizer:
@@ -75,12 +86,12 @@ class Tokenizer:
         return "".join(self.symbols[int(i)] for i in ids)
 
 
-def _unknown(text: str, points: Ids, first: int, source: str, line: int) -> CorpusError:
+def _unknown(text: str, points: Ids, first: int, source: str, line: int) -> UnknownSymbolsError:
     distinct = [chr(point) for point in np.unique(points)]
     listed = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in distinct[:8])
     more = f" and {len(distinct) - 8} more" if len(distinct) > 8 else ""
     column = first - (text.rfind("\n", 0, first) + 1) + 1
     line += text.count("\n", 0, first)
-    return CorpusError(
+    return UnknownSymbolsError(
         f"{source}, line {line}, column {column}: the model does not know {listed}{more}; unknown takes skip or replace"
     )

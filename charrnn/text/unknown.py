@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from charrnn.text.corpus import EncodedCorpus, encode_corpus
+from charrnn.text.reading import Reading
 from charrnn.text.tokenizer import Tokenizer
 
 
@@ -30,16 +31,16 @@ class Unknown:
 
 
 def encode_counted(
-    arguments: Sequence[str], encoding: str, symbols: str, unknown: str = "error", between: str = ""
+    arguments: Sequence[str], reading: Reading, symbols: str, unknown: str = "error"
 ) -> tuple[EncodedCorpus, Unknown]:
     """What `encode_corpus` returns, and how much of the text was unknown; the ids are in memory.
 
     Raises what `encode_corpus` raises.
     """
     if unknown == "error":
-        corpus = encode_corpus(arguments, encoding, None, symbols, between=between)
+        corpus = encode_corpus(arguments, reading, None, symbols)
         return corpus, Unknown(0, corpus.characters, "")
-    own = encode_corpus(arguments, encoding, between=between)
+    own = encode_corpus(arguments, reading)
     counts = np.bincount(own.ids, minlength=len(own.symbols))
     known = np.array([symbol in symbols for symbol in own.symbols])
     theirs = Tokenizer(symbols).encode(own.symbols, unknown="replace")
@@ -47,4 +48,4 @@ def encode_counted(
     foreign = sorted(np.flatnonzero(~known), key=lambda i: (-counts[i], i))
     count = int(counts[~known].sum())
     missing = Unknown(count, own.characters, "".join(own.symbols[i] for i in foreign))
-    return EncodedCorpus(theirs[ids], symbols, own.sha256), missing
+    return replace(own, ids=theirs[ids], symbols=symbols), missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from charrnn import engine as engines
 from charrnn.engine.batch import Batch, Dropout, StepResult
 from charrnn.errors import DivergedError
 from charrnn.network.buffers import Array
-from charrnn.network.parameters import Architecture, initial
+from charrnn.network.parameters import Architecture, Parameters, initial
 from charrnn.network.stack import State
 from charrnn.network.truncation import truncation
 from charrnn.registry import OPTIMIZERS
@@ -25,6 +26,7 @@ from charrnn.training.settings import Settings
 
 # What the seed is combined with, so that one kind of chance does not depend on another.
 CUTS, DROPOUT, ORDER = 1, 2, 3
+MOST_ROLLBACKS = 3
 
 
 @dataclass(frozen=True)
@@ -52,31 +54,43 @@ class Trainer:
             config.truncation, streams.seq_length, tau=config.tau, cut=config.cut, alpha=config.alpha
         )
         shards = min(config.resolved_shards, streams.batch_size)
-        self.engine = engines.make(self.architecture, config.dtype, shards, workers)
-        self.parameters, self.gradient = self.engine.parameters, self.engine.gradient
-        initial(
-            self.architecture, np.random.default_rng(config.seed), config.dtype, config.init, self.parameters.vector
-        )
-        size, dtype = self.parameters.vector.size, self.parameters.vector.dtype
-        self.updater = Updater(OPTIMIZERS[config.optimizer](), size, dtype)
         self.state: State | None = None  # None where the text begins
         self.step = 0
         self.epoch = 0
         self.position = 0  # of the next window in every stream
         self.seconds = 0.0  # of training, validation not counted
         self.plateaus = 0  # decays of the plateau schedule
-        self._matrices = np.concatenate(
-            [np.full(view.size, view.ndim > 1) for view in (self.parameters[name] for name in self.parameters)]
-        )
+        self.rollbacks = 0  # after divergence; each halves the rate
+        self._ahead: tuple[StepResult, int, float] | None = None  # what `look_ahead` has computed
+        with contextlib.ExitStack() as undo:
+            self.engine = engines.make(self.architecture, config.dtype, shards, workers)
+            undo.callback(self.engine.close)
+            self.parameters, self.gradient = self.engine.parameters, self.engine.gradient
+            initial(
+                self.architecture, np.random.default_rng(config.seed), config.dtype, config.init, self.parameters.vector
+            )
+            size, dtype = self.parameters.vector.size, self.parameters.vector.dtype
+            self.updater = Updater(OPTIMIZERS[config.optimizer](), size, dtype)
+            self.average = Parameters(self.architecture, config.dtype) if config.average else None
+            self._difference = np.empty(size if config.average else 0, dtype)
+            self._matrices = np.concatenate(
+                [np.full(view.size, view.ndim > 1) for view in (self.parameters[name] for name in self.parameters)]
+            )
+            undo.pop_all()
+
+    @property
+    def network(self) -> Parameters:
+        """What is evaluated and kept as best: the weights, or their average (Polyak & Juditsky 1992)."""
+        return self.parameters if self.average is None else self.average
 
     @property
     def epochs(self) -> float:
         """Passes through the text so far."""
         return self.epoch + self.position / self.streams.length
 
-    def used(self) -> dict[str, float]:
-        """How much of each limit of the run is used up, by the setting's name."""
-        config, used = self.config, {}
+    def used(self, config: Settings | None = None) -> dict[str, float]:
+        """How much of each limit of the run, or of another `config`, is used up, by the setting's name."""
+        config, used = config or self.config, {}
         if config.steps is not None:
             used["max_steps"] = self.step / config.steps
         if config.epochs is not None:
@@ -85,47 +99,50 @@ class Trainer:
             used["max_minutes"] = self.seconds / (60 * config.max_minutes)
         return used
 
-    def progress(self) -> float:
-        """Share of the run that is done: 1 when the first of its limits is reached."""
-        return max(self.used().values())
+    def progress(self, config: Settings | None = None) -> float:
+        """Share of the run that is done: 1 when the first of its limits, or those of another `config`, is reached."""
+        return max(self.used(config).values())
 
-    def learning_rate(self) -> float:
-        """Of the next update."""
-        config = self.config
-        progress = Progress(self.step, self.progress(), self.plateaus, config.decay, config.decay_every)
-        return config.learning_rate * learning_rate_factor(config.schedule, progress, config.warmup_steps or 0)
+    def learning_rate(self, config: Settings | None = None) -> float:
+        """Of the next update; or what it would be with another `config`."""
+        config = config or self.config
+        progress = Progress(self.step, self.progress(config), self.plateaus, config.decay, config.decay_every)
+        factor = learning_rate_factor(config.schedule, progress, config.warmup_steps or 0)
+        return config.learning_rate * factor * 0.5**self.rollbacks
 
     def steps(self) -> Iterator[Step]:
-        """Updates until a limit of the run is reached.
-
-        Raises DivergedError before the weights take a loss or gradient that is not finite.
-        """
+        """Updates until a limit of the run is reached; DivergedError as of `update`."""
         while self.progress() < 1:
             yield self.update()
 
     def update(self) -> Step:
-        """One window of the text: forward, backward under the truncation, clip, optimise, hand the state on."""
+        """One window of the text: forward, backward under the truncation, clip, optimise, hand the state on.
+
+        DivergedError before the weights take a loss or gradient that is not finite, and after an update that leaves
+        weights that are not finite: then the trainer is of no more use until it is restored.
+        """
+        rate = self.learning_rate()
+        result, position, norm = self.look_ahead()
+        self._ahead = None
         started = time.perf_counter()
         config, streams = self.config, self.streams
-        with np.errstate(
-            over="ignore", invalid="ignore", divide="ignore"
-        ):  # divergence is found in the loss and the gradient
-            result, position = self.loss_and_gradient()
-            norm = clip(self.gradient.vector, config.grad_clip, config.clip_mode)
-        if not (math.isfinite(result.loss) and math.isfinite(norm)):
-            raise DivergedError(
-                f"step {self.step + 1}: the loss is {result.loss:g} and the gradient norm {norm:g}; "
-                "try a smaller learning_rate or grad_clip"
-            )
-        rate = self.learning_rate()
-        if config.weight_decay:
-            np.multiply(
-                self.parameters.vector,
-                1 - rate * config.weight_decay,
-                out=self.parameters.vector,
-                where=self._matrices,
-            )
-        self.updater.update(self.parameters.vector, self.gradient.vector, rate, self.step + 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if config.weight_decay:
+                np.multiply(
+                    self.parameters.vector,
+                    1 - rate * config.weight_decay,
+                    out=self.parameters.vector,
+                    where=self._matrices,
+                )
+            self.updater.update(self.parameters.vector, self.gradient.vector, rate, self.step + 1)
+            size = float(np.dot(self.parameters.vector, self.parameters.vector))
+        if not math.isfinite(size):
+            where = self._not_finite(self.parameters)
+            raise self._diverged(f"the update, of a gradient of norm {norm:g}, makes weights too large{where}")
+        if self.average is not None:
+            np.subtract(self.parameters.vector, self.average.vector, out=self._difference)
+            self._difference *= max(1 - config.average, 1 / (self.step + 1))  # at first the mean of all so far
+            self.average.vector += self._difference
         characters = streams.batch_size * (position - self.position)
         self.state, self.position = result.state, position
         if self.position >= streams.length:
@@ -134,9 +151,39 @@ class Trainer:
         self.seconds += time.perf_counter() - started
         return Step(self.step, result.loss, norm, rate, characters)
 
+    def look_ahead(self) -> tuple[StepResult, int, float]:
+        """What the next update will take: the result, the position after it, and the norm of the gradient before it was
+        clipped. It is computed once, whoever asks first. DivergedError where loss or gradient are not finite."""
+        if self._ahead is None:
+            started = time.perf_counter()
+            # Divergence is found in the loss and the gradient.
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                result, position = self.loss_and_gradient()
+                norm = clip(self.gradient.vector, self.config.grad_clip, self.config.clip_mode)
+            self.seconds += time.perf_counter() - started
+            if not (math.isfinite(result.loss) and math.isfinite(norm)):
+                where = self._not_finite(self.gradient)
+                raise self._diverged(f"the loss is {result.loss:g} and the gradient norm {norm:g}{where}")
+            self._ahead = result, position, norm
+        return self._ahead
+
+    def _diverged(self, what: str) -> DivergedError:
+        rate, limit = self.learning_rate(), self.config.grad_clip
+        clipping = f"a grad_clip below {limit:g}" if limit else "clipping (grad_clip 1)"
+        return DivergedError(f"step {self.step + 1}: {what}; try a learning_rate below {rate:g}, or {clipping}")
+
+    def _not_finite(self, values: Parameters) -> str:
+        """In which layers weights or gradient hold numbers that are not finite; nothing if there are none."""
+        names = [f"layer {i + 1}" for i in range(len(self.architecture.hidden))]
+        layers = [values.layer(i + 1).values() for i in range(len(names))]
+        held = zip([*names, "the output layer"], [*layers, values.output()], strict=True)
+        found = [name for name, views in held if not all(np.isfinite(view).all() for view in views)]
+        return f", not finite in {', '.join(found)}" if found else ""
+
     def loss_and_gradient(self) -> tuple[StepResult, int]:
         """Of the next window, without taking it: the result, and the position after it. The gradient is left in
         `self.gradient`."""
+        self._ahead = None  # its gradient is overwritten
         config, streams = self.config, self.streams
         remaining = streams.length - self.position
         window = self.truncation.window(self.position, remaining, (config.seed, CUTS, self.step))
@@ -157,7 +204,8 @@ class Trainer:
 
     def memory_bytes(self) -> int:
         """Bytes held now for weights, gradients, optimiser and all buffers."""
-        return self.engine.memory_bytes() + self.updater.nbytes + self._matrices.nbytes
+        average = 2 * self._difference.nbytes  # and the average itself
+        return self.engine.memory_bytes() + self.updater.nbytes + self._matrices.nbytes + average
 
     def gradient_norms(self) -> list[float]:
         """Norm of the last gradient (after clipping) by layer from below, the output layer last."""
@@ -169,7 +217,8 @@ class Trainer:
         """The arrays and the numbers beside the weights that `restore` needs to go on exactly."""
         arrays = {f"optimizer_{name}": slot for name, slot in self.updater.slots.items()}
         arrays |= {f"H{i}": H for i, H in enumerate(self.state or (), start=1)}
-        numbers = ("step", "epoch", "position", "seconds", "plateaus")
+        arrays |= {"average": self.average.vector} if self.average is not None else {}
+        numbers = ("step", "epoch", "position", "seconds", "plateaus", "rollbacks")
         return arrays, {name: getattr(self, name) for name in numbers}
 
     def restore(self, weights: Array, arrays: dict[str, Array], numbers: Mapping[str, object]) -> None:
@@ -178,11 +227,15 @@ class Trainer:
         step, epoch = fields.whole(numbers, "step"), fields.whole(numbers, "epoch")
         position, plateaus = fields.whole(numbers, "position", 0, length - 1), fields.whole(numbers, "plateaus")
         seconds = fields.number(numbers, "seconds", 0.0)
+        # An older charrnn wrote none.
+        rollbacks = fields.whole(numbers, "rollbacks", 0, MOST_ROLLBACKS) if "rollbacks" in numbers else 0
         cell, hidden = self.architecture.made_cell, self.architecture.hidden
         expected = {f"optimizer_{name}": slot.shape for name, slot in self.updater.slots.items()}
         # Where no step of the text has been left behind, there is no state: the text begins.
         if position > self.truncation.context(position):
             expected |= {f"H{i}": cell.state_shape(n, h) for i, h in enumerate(hidden, start=1)}
+        if self.average is not None:
+            expected["average"] = self.average.vector.shape
         if set(arrays) != set(expected):
             raise ValueError(f"{', '.join(sorted(set(arrays) ^ set(expected)))} missing or unknown")
         for name, shape in expected.items():
@@ -191,6 +244,8 @@ class Trainer:
         self.parameters.vector[...] = weights
         for name, slot in self.updater.slots.items():
             slot[...] = arrays[f"optimizer_{name}"]
+        if self.average is not None:
+            self.average.vector[...] = arrays["average"]
         self.state = [arrays[f"H{i}"] for i in range(1, len(hidden) + 1)] if "H1" in expected else None
         self.step, self.epoch, self.position = step, epoch, position
-        self.plateaus, self.seconds = plateaus, seconds
+        self.plateaus, self.seconds, self.rollbacks, self._ahead = plateaus, seconds, rollbacks, None

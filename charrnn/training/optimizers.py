@@ -12,7 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from charrnn.errors import shown
 from charrnn.network.buffers import Array, aligned
+from charrnn.registry import NAME, NAME_RULE
 
 # Updates run over blocks that stay in the cache through all the passes of one update.
 BLOCK = 65_536
@@ -112,6 +114,25 @@ def _divided_by_root(g: Array, v: Array, out: Array, rate: float) -> None:
     out *= rate
 
 
+def check(name: str, thing: object) -> None:
+    """TypeError or ValueError unless it is a class of optimisers whose slots a checkpoint can name, and whose first
+    update is written."""
+    if not isinstance(thing, type) or not issubclass(thing, Optimizer) or thing.delta is Optimizer.delta:
+        raise TypeError(
+            f"optimizer {name}: must be a class with a `delta` that extends charrnn.Optimizer, is {shown(thing)}"
+        )
+    slots: object = thing.slots
+    named = isinstance(slots, tuple) and all(isinstance(slot, str) and NAME.fullmatch(slot) for slot in slots)
+    if not isinstance(slots, tuple) or not named or len(set(slots)) < len(slots):
+        raise ValueError(
+            f"optimizer {name}: slots must be a tuple of different names of {NAME_RULE}, are {shown(slots)}"
+        )
+    g, delta = np.array([0.5, -0.25, 0.125]), np.full(3, np.nan)
+    thing().delta(g, {slot: np.zeros(3) for slot in slots}, delta, 0.1, 1)
+    if not np.isfinite(delta).all():
+        raise ValueError(f"optimizer {name}: delta must write finite numbers into all of `out`, left {shown(delta)}")
+
+
 class Updater:
     """Applies an optimiser to weights (size,), block by block; `slots` begin at zero."""
 
@@ -139,8 +160,13 @@ class Updater:
 
 
 def clip(g: Array, limit: float, mode: str) -> float:
-    """Clips g in place to a norm, or each of its values to ±`limit` (0: not at all); returns the norm it had."""
+    """Clips g in place to a norm, or each of its values to ±`limit` (0: not at all); returns the norm it had.
+
+    A g whose norm is not finite is left as it is.
+    """
     norm = math.sqrt(float(np.dot(g, g)))
+    if not math.isfinite(norm):
+        return norm
     if limit and mode == "value":
         np.clip(g, -limit, limit, out=g)
     elif limit and norm > limit:

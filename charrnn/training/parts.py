@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ import numpy as np
 from charrnn.errors import CorpusError
 from charrnn.network.buffers import Array
 from charrnn.storage import CHECKPOINTS
-from charrnn.text.corpus import EncodedCorpus, can_be_read_again, encode_corpus, open_ids
-from charrnn.text.pieces import cut, end_id, end_symbol, pack, packed
+from charrnn.text.corpus import EncodedCorpus, encode_corpus, open_ids
+from charrnn.text.files import can_be_read_again
+from charrnn.text.pieces import cut, end_id, pack, packed
+from charrnn.text.reading import UTF8, Reading
 from charrnn.training.run import IDS, Run
 from charrnn.training.settings import Settings
 
@@ -76,11 +78,10 @@ def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") 
 
 def _other(path: str, corpus: EncodedCorpus, settings: Settings, unknown: str) -> Array:
     """The ids of a file for one part alone."""
-    end = end_symbol(settings.pieces)
-    encoded = encode_corpus([path], settings.encoding, None, corpus.symbols, unknown, between=end)
+    encoded = encode_corpus([path], settings.reading, None, corpus.symbols, unknown)
     ids = pack(encoded.ids, corpus.symbols, settings.pieces)
     if len(ids) < 2:
-        held = "one character" if len(ids) and not end else "no character"
+        held = "one character" if len(ids) and not settings.reading.between else "no character"
         raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
     return ids
 
@@ -113,9 +114,7 @@ def own_text(run: Run, symbols: str) -> EncodedCorpus:
     """The text that a run was trained on, in its vocabulary; CorpusError if it is gone or another now."""
     manifest, kept = run.manifest(), run.directory / IDS
     if all(map(can_be_read_again, manifest.corpus)):
-        config = run.config({})
-        end = end_symbol(config.pieces)
-        corpus = encode_corpus(manifest.corpus, config.encoding, None, symbols, manifest.unknown, between=end)
+        corpus = encode_corpus(manifest.corpus, run.config({}).reading, None, symbols, manifest.unknown)
         if corpus.sha256 != manifest.sha256:
             raise CorpusError(
                 f"{run.directory}: its text is no longer the one it was trained on; restore it, or name a text to score"
@@ -124,6 +123,15 @@ def own_text(run: Run, symbols: str) -> EncodedCorpus:
     if kept.exists():
         return open_ids(kept, manifest.sha256, symbols, verify=True)
     raise CorpusError(f"{run.directory}: its text came from a pipe, and is gone; name a text to score")
+
+
+def reading_of(run: Run | None, encoding: str | None = None) -> Reading:
+    """How a text is read for a network: as the run that it comes from reads its own, in this encoding if one is given.
+
+    ConfigError for an unknown encoding.
+    """
+    reading = run.config({}).reading if run else UTF8
+    return reading if encoding is None else replace(reading, encoding=encoding)
 
 
 def run_of(path: Path) -> Run | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from charrnn.training.loop import Trainer
 
-LOOKED_AT = 1000  # windows; of those that begin inside a block, the steps to run again soon repeat themselves
+LOOKED_AT = 1000  # windows at most: their context lengths repeat after a few
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ def preflight(trainer: Trainer) -> Preflight:
 def seconds_per_step(trainer: Trainer) -> float:
     """The time of one step, by running the forward and backward pass of a usual one without taking it.
 
-    The quickest of up to six: of those after the first, a tenth of a second is enough. The first waits for the workers
-    to start and touches the memory; where it takes long all the same, it is the only one.
+    The shortest of up to six runs. The first includes the start of the workers; if it takes 2 seconds or more, no other
+    follows. The others end after a tenth of a second in all.
     """
 
     by_context = _positions_by_context(trainer)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,16 +17,18 @@ from charrnn.storage import LAST
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.durable import interrupts_held
 from charrnn.text.batches import Streams
-from charrnn.text.corpus import EncodedCorpus, can_be_read_again, checksum, encode_corpus, open_ids
-from charrnn.text.pieces import PieceStreams, are_sorted_lines, end_id, end_symbol
-from charrnn.text.tokenizer import Tokenizer
+from charrnn.text.corpus import EncodedCorpus, checksum, encode_corpus, open_ids, vocabulary_of
+from charrnn.text.files import can_be_read_again
+from charrnn.text.pieces import PieceStreams, are_sorted_lines, end_id
+from charrnn.text.tokenizer import GROW, Tokenizer, check_unknown, union
 from charrnn.training.cores import choose_workers
-from charrnn.training.loop import ORDER, Step, Trainer
+from charrnn.training.loop import ORDER, Trainer
 from charrnn.training.parts import parts_of
-from charrnn.training.run import IDS, Run, Source, default_directory
+from charrnn.training.run import IDS, Manifest, Run, Source, default_directories
 from charrnn.training.runs import load
-from charrnn.training.session import Evaluation, Session
-from charrnn.training.settings import FIELDS, Settings
+from charrnn.training.session import Asked, Event, Session, never
+from charrnn.training.settings import Settings
+from charrnn.training.settings_file import as_written
 
 Progress = Callable[[int], object] | None
 SORTED_LOOKED_AT = 100_000  # characters at the text's beginning
@@ -41,10 +43,10 @@ class Prepared:
     corpus: EncodedCorpus
     notices: list[str] = field(default_factory=list)
 
-    def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Step | Evaluation]:
+    def events(self, stop: Asked = never, save: Asked = never) -> Iterator[Event]:
         """Those of the session; where it diverges, the run remembers it."""
         try:
-            yield from self.session.events(stop)
+            yield from self.session.events(stop, save)
         except DivergedError:
             with contextlib.suppress(StorageError):  # the divergence is what the user must hear of
                 self.session.run.note_divergence(self.session.trainer.step + 1)
@@ -61,77 +63,131 @@ def create(
     unknown: str = "error",
     progress: Progress = None,
 ) -> Prepared:
-    """A new run. Nothing of an earlier one is touched before the texts and the checkpoint are known to be good."""
-    config, workers = settings, choose_workers(settings)
-    run = Run(out or default_directory(sources))
-    run.check_free(force)
-    existed = run.directory.exists()
-    if existed:
-        run.lock()
-    start = load(init_from) if init_from else None
-    if start:
-        config = _like(config, start.parameters)
-        end_id(start.symbols, config.pieces)
-    symbols, end = start.symbols if start else None, end_symbol(config.pieces)
-    ids = run.directory / f".{IDS}.{os.getpid()}.tmp"  # a new directory is not locked yet
-    try:
-        corpus = encode_corpus(sources, config.encoding, ids, symbols, unknown, progress, end)
-        prepared = _assemble(run, config, corpus, unknown, workers)
+    """A new run. It is written beside an earlier one, and takes its place only when it is whole.
+
+    Without `out` it gets the first free name under runs/. Whatever fails, nothing is left of it, and nobody holds it.
+    """
+    if unknown != GROW:
+        check_unknown(unknown)
+    config, workers = _with_absolute_paths(settings), choose_workers(settings)
+    with contextlib.ExitStack() as undo:
+        run = _begun(out, sources, force, undo)
+        start = load(init_from) if init_from else None
         if start:
-            prepared.session.trainer.parameters.vector[...] = start.parameters.vector
-        names = tuple(str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in sources)
-        source = Source(names, corpus.sha256, corpus.characters, unknown)
-        with interrupts_held():  # what was there goes; what can be resumed must take its place
-            run.create(_kept(config, prepared), source, {**blas.describe(), "workers": workers}, ids)
-            prepared.session.save(LAST)
-    except BaseException:
-        run.unlock()
-        ids.unlink(missing_ok=True)
-        if not existed:
-            with contextlib.suppress(OSError):  # there is something in it, or it was never made
-                run.directory.rmdir()
-        raise
+            config = _like(config, start.parameters, settings.model_fields_set)
+            end_id(start.symbols, config.pieces)  # refuses a vocabulary without the symbol that ends a piece
+        symbols, grow = start.symbols if start else None, unknown == GROW
+        if grow:
+            others = [path for path in (config.val_file, config.test_file) if path]
+            symbols = union(symbols or "", *(vocabulary_of([path], config.reading) for path in others))
+        staged = run.stage()
+        corpus = encode_corpus(sources, config.reading, staged.directory / IDS, symbols, unknown, progress)
+        unknown = "error" if grow else unknown  # nothing is, any more
+        prepared = _assemble(run, config, corpus, unknown, workers, undo)
+        session = prepared.session
+        if start and grow:
+            before, start = start, start.grown(corpus.symbols, config.init, config.seed)
+            prepared.notices += _growth(before.symbols, start.symbols)
+        if start:
+            session.trainer.parameters.vector[...] = start.parameters.vector
+        source = Source(_names(sources), corpus.sha256, corpus.characters, unknown)
+        staged.write_config(_kept(config, prepared))
+        staged.write_manifest(source, {**blas.describe(), "workers": workers})
+        try:
+            checkpoints.save(staged.last, session.checkpoint(LAST))
+        except (ValueError, TypeError) as error:  # as of a name that a checkpoint cannot hold
+            raise ConfigError(f"the run could not be saved ({error}); choose other names or settings") from error
+        with interrupts_held():
+            run.replace()
+        undo.pop_all()
     return prepared
 
 
-def resume(run: Run, settings: Settings, progress: Progress = None) -> Prepared:
-    """An earlier run from its last checkpoint. CorpusError if its text is no longer the same."""
+def _begun(out: Path | None, sources: list[str], force: bool, undo: contextlib.ExitStack) -> Run:
+    """The run directory that is asked for, or the first free one, held; `undo` gives it back."""
+    for directory in default_directories(sources) if out is None else (out,):
+        run = Run(directory)
+        undo.callback(run.abandon)
+        if run.begin(force, fresh=out is None):
+            return run
+    raise AssertionError("there is always another name")
+
+
+def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[str] | None = None) -> Prepared:
+    """An earlier run from its last checkpoint. CorpusError if its text is no longer the same.
+
+    `texts` says where the text is now, if it has been moved; the run remembers it. Whatever fails, nobody holds it
+    afterwards.
+    """
     config, workers = settings, choose_workers(settings)
-    manifest = run.manifest()
-    run.lock()
-    checkpoint = checkpoints.load(run.last)
-    sources, unknown, end = manifest.corpus, manifest.unknown, end_symbol(config.pieces)
-    if "-" in sources and not (run.directory / IDS).exists():
-        raise CorpusError(
-            f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
-        )
-    kept, sha256 = run.directory / IDS, manifest.sha256
-    again = all(map(can_be_read_again, sources))
-    if again and checksum(sources, config.encoding, progress, end) != sha256:
-        raise CorpusError(
-            f"{', '.join(sources)}: not the text that {run.directory} was trained on; restore it, "
-            f"or begin a new run from its weights (init_from {run.directory})"
-        )
-    if kept.exists():
-        corpus = open_ids(kept, sha256, checkpoint.symbols, verify=True)
-    elif not again:
-        raise CorpusError(
-            f"{kept} is gone, and the text came from a pipe; begin a new run from its weights (init_from)"
-        )
-    else:
-        corpus = encode_corpus(sources, config.encoding, kept, checkpoint.symbols, unknown, progress, end)
-    prepared = _assemble(run, config, corpus, unknown, workers)
-    prepared.session.resume(checkpoint)
-    reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
-    if reached:
-        prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
-    else:
-        run.write_config(_kept(config, prepared))
+    run.manifest()  # says so if there is no run
+    if texts and not all(map(can_be_read_again, texts)):
+        raise ConfigError(f"{', '.join(texts)}: a run that is resumed takes its text from files, which are read twice")
+    with contextlib.ExitStack() as undo:
+        undo.callback(run.unlock)
+        run.lock()
+        manifest, checkpoint = run.manifest(), checkpoints.load(run.last)
+        corpus = _text_again(run, texts or manifest.corpus, manifest, config, checkpoint.symbols, progress)
+        prepared = _assemble(run, config, corpus, manifest.unknown, workers, undo)
+        prepared.session.resume(checkpoint)
+        if texts:
+            run.note_corpus(_names(texts))
+        prepared.notices += _resumed_limits(prepared.session.trainer, run.config({}))
+        reached = [name for name, used in prepared.session.trainer.used().items() if used >= 1]
+        if reached:
+            prepared.notices.append(f"the run has reached its end by {' and '.join(reached)}; raise it to go further")
+        else:
+            run.write_config(_kept(config, prepared))
+        undo.pop_all()
     now, then = blas.describe(), manifest.blas
     changed = [f"{key} {then.get(key)} → {now[key]}" for key in now if then.get(key) != now[key]]
     if changed:
         prepared.notices.append(f"the BLAS is not as before ({', '.join(changed)}): last bits may differ")
     return prepared
+
+
+def _text_again(
+    run: Run, sources: list[str], manifest: Manifest, config: Settings, symbols: str, progress: Progress
+) -> EncodedCorpus:
+    """The text of a run that goes on, from the files `sources`: the very same, or CorpusError."""
+    sha256, kept = manifest.sha256, run.directory / IDS
+    if "-" in sources and not kept.exists():
+        raise CorpusError(
+            f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
+        )
+    again = all(map(can_be_read_again, sources))
+    if again and checksum(sources, config.reading, progress) != sha256:
+        raise CorpusError(
+            f"{', '.join(sources)}: not the text that {run.directory} was trained on; restore it, say where it is now, "
+            f"or begin a new run from its weights (init_from {run.directory})"
+        )
+    if kept.exists():
+        return open_ids(kept, sha256, symbols, verify=True)
+    if not again:
+        raise CorpusError(
+            f"{kept} is gone, and the text came from a pipe; begin a new run from its weights (init_from)"
+        )
+    return encode_corpus(sources, config.reading, kept, symbols, manifest.unknown, progress)
+
+
+def _names(texts: list[str]) -> list[str]:
+    """The absolute paths of the texts, and - for what is read only once."""
+    return [str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in texts]
+
+
+def _with_absolute_paths(config: Settings) -> Settings:
+    """Settings that mean the same in any directory."""
+    paths = {key: getattr(config, key) for key in ("val_file", "test_file")}
+    return config.replace(**{k: str(Path(path).resolve()) for k, path in paths.items() if path and path != "-"})
+
+
+def _growth(before: str, now: str) -> list[str]:
+    """What to say of the symbols that a vocabulary has gained."""
+    new = [symbol for symbol in now if symbol not in before]
+    if not new:
+        return []
+    listed = " ".join(map(repr, new[:8])) + (" …" if len(new) > 8 else "")
+    return [f"the vocabulary has grown by {len(new):,} to {len(now):,} symbols, whose weights begin anew: {listed}"]
 
 
 def _kept(config: Settings, prepared: Prepared) -> Settings:
@@ -140,19 +196,38 @@ def _kept(config: Settings, prepared: Prepared) -> Settings:
     return config.replace(warmup_steps=prepared.session.trainer.config.warmup_steps)
 
 
-def _like(config: Settings, parameters: Parameters) -> Settings:
-    """`config` with the architecture of the checkpoint; ConfigError where a setting asks for another one."""
+def _like(config: Settings, parameters: Parameters, given: Collection[str]) -> Settings:
+    """`config` with the architecture of the checkpoint; ConfigError where a setting that was given is another."""
     architecture = parameters.architecture
     theirs = {"hidden": architecture.hidden, "activation": architecture.activation, "cell": architecture.cell}
     for key, value in theirs.items():
         wish = getattr(config, key)
-        if wish not in (value, FIELDS[key].default):
-            raise ConfigError(f"{key} {wish}: the checkpoint that the weights are taken from has {value}; leave it out")
+        if key in given and wish != value:
+            raise ConfigError(
+                f"{key} {as_written(wish)}: the checkpoint that the weights are taken from has {as_written(value)}; "
+                "leave it out"
+            )
     return config.replace(**theirs)
 
 
-def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int) -> Prepared:
-    """Splits the text, cuts it into streams and makes the network."""
+def _resumed_limits(trainer: Trainer, before: Settings) -> list[str]:
+    """What to say of limits that are not those of `before`; ConfigError where the run is already beyond one."""
+    config = trainer.config
+    changed = [name for name in ("max_steps", "epochs") if getattr(config, name) != getattr(before, name)]
+    made = {"max_steps": f"{trainer.step:,} steps", "epochs": f"{trainer.epochs:.2f} epochs"}
+    for name in changed:
+        if trainer.used().get(name, 0) > 1:
+            raise ConfigError(f"{name} {getattr(config, name)}: the run has made {made[name]}; give more")
+    was, now = trainer.learning_rate(before), trainer.learning_rate()
+    if not math.isclose(was, now, rel_tol=0.01):
+        return [f"the schedule spans the run's new length: the learning rate is now {now:.3g}, and was {was:.3g}"]
+    return []
+
+
+def _assemble(
+    run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int, undo: contextlib.ExitStack
+) -> Prepared:
+    """Splits the text, cuts it into streams and makes the network; `undo` closes its engine."""
     symbols = corpus.symbols
     tokenizer = Tokenizer(symbols)
     parts = parts_of(corpus, config, unknown)
@@ -162,6 +237,7 @@ def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, w
     else:
         streams = PieceStreams(parts.training, parts.end, config.batch_size, config.seq_length, (config.seed, ORDER))
     trainer = Trainer(config, tokenizer.size, streams, workers)
+    undo.callback(trainer.engine.close)
     session = Session(
         trainer,
         run,
@@ -169,7 +245,7 @@ def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, w
         validation=validation[:VALIDATION_CHARACTERS] if len(validation) > 1 else None,
         test=np.asarray(test) if len(test) > 1 else None,
     )
-    notices = [streams.notice] if streams.notice else []
+    notices = [*corpus.notes, *([streams.notice] if streams.notice else [])]
     if parts.end is None and are_sorted_lines(tokenizer.decode(corpus.ids[:SORTED_LOOKED_AT])):
         notices.append(
             "sorted lines: the validation text is the end of the list, and each line is read after its neighbour; "

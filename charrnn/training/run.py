@@ -5,33 +5,38 @@ To import this must not import NumPy: a run that goes on chooses the BLAS by the
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
 import platform
+import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from charrnn import __version__
-from charrnn.errors import CheckpointError, ConfigError, RunExistsError, StorageError
+from charrnn.errors import CheckpointError, ConfigError, RunExistsError, RunHeldError, StorageError
 from charrnn.storage import BEST, LAST, fields
-from charrnn.storage.durable import append_line, atomic_write_bytes, read_small
+from charrnn.storage.durable import append_line, atomic_write_bytes, fsync_directory, read_small
 from charrnn.training.settings import RESUMABLE, Settings, resolve
 
 MOST_OF_MANIFEST, MOST_OF_METRICS = 1_000_000, 1_000_000_000  # bytes
 RUNS = Path("runs")  # where runs are made and looked for
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
+STAGED, NEXT = ".new.tmp", ".next"  # directories in a run's own: a new run that is being written, and one that is whole
+ATTEMPTS = 100  # to lock a directory that others make and remove
 
 
 @dataclass(frozen=True)
 class Source:
     """What a run was trained on: the arguments as absolute paths, and the checksum of the decoded text."""
 
-    corpus: tuple[str, ...]
+    corpus: list[str]
     sha256: str
     characters: int
     unknown: str
@@ -47,27 +52,34 @@ class Manifest:
     blas: dict[str, object]
 
 
-def default_directory(corpus: list[str], runs: Path = RUNS) -> Path:
-    """runs/<name of the corpus>, with a number after it where that is taken."""
+def default_directories(corpus: list[str], runs: Path = RUNS) -> Iterator[Path]:
+    """runs/<name of the corpus>, then the same with a number after it, without end."""
     first = Path(corpus[0])
     stem = first.resolve().stem if first.is_file() or first.is_dir() else "stdin"
-    path, number = runs / stem, 2
-    while path.exists():
-        path, number = runs / f"{stem}-{number}", number + 1
-    return path
+    yield runs / stem
+    number = 2
+    while True:
+        yield runs / f"{stem}-{number}"
+        number += 1
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether it is a file that was being written when its process was killed."""
+    """Whether it was being written when its process was killed."""
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 class Run:
-    """Reads and writes one run directory. Every file but the metrics is replaced whole or not at all."""
+    """Reads and writes one run directory. Every file but the metrics is replaced whole or not at all.
+
+    Who writes to a run holds it (`lock`, `begin`), and so keeps other trainings out, of this process too, until
+    `unlock` or the end of the process. A path with `..` is resolved: `missing/../run` is `run`.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._lock: int | None = None
+        self.directory = Path(os.path.realpath(directory)) if ".." in directory.parts else directory
+        self._held = False
+        self._lock: int | None = None  # None too where the system has no locks
+        self._made: list[Path] = []  # directories that `begin` has made, the innermost first
 
     @property
     def best(self) -> Path:
@@ -83,11 +95,35 @@ class Run:
         """Whether the directory holds a run."""
         return (self.directory / MANIFEST).is_file()
 
-    def check_free(self, force: bool) -> None:
-        """ConfigError if there is something in the way that `force` does not allow to go."""
-        if self.directory.exists() and not self.directory.is_dir():
-            raise ConfigError(f"{self.directory} is a file; choose another directory")
-        if not self.directory.exists() or all(is_leftover(path) for path in self.directory.iterdir()):
+    def begin(self, force: bool = False, fresh: bool = False) -> bool:
+        """Makes the directory, if there is none, and holds it, if a new run may begin there.
+
+        ConfigError if there is something in the way that `force` does not allow to go: RunExistsError if it is a run,
+        RunHeldError if another training holds it.
+        With `fresh`, the directory must not have been there: False if it was. StorageError if the system fails.
+        """
+        try:
+            for _ in range(ATTEMPTS):
+                with contextlib.suppress(FileNotFoundError):  # one that failed has removed what it had made
+                    self._made = _make(self.directory)
+                    if fresh and self.directory not in self._made:
+                        return False
+                    if not self.directory.is_dir():
+                        raise ConfigError(f"{self.directory} is a file; choose another directory")
+                    try:
+                        self.lock()
+                    except RunHeldError:
+                        if fresh:  # another was quicker
+                            return False
+                        raise
+                    self._check_free(force)
+                    return True
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        except OSError as error:
+            raise StorageError(f"cannot write to {self.directory}: {error.strerror}; choose another place") from error
+
+    def _check_free(self, force: bool) -> None:
+        if all(is_leftover(path) for path in self.directory.iterdir()):
             return
         is_run = any((self.directory / name).exists() for name in (MANIFEST, LAST, BEST))
         if not is_run:
@@ -97,64 +133,99 @@ class Run:
                 f"{self.directory} holds a run; choose another directory, resume that run, or replace it by force"
             )
 
-    def create(self, config: Settings, source: Source, blas: Mapping[str, object], ids: Path) -> None:
-        """Makes the directory, without what an earlier run left there, and writes settings and manifest.
+    def abandon(self) -> None:
+        """Undoes `begin` and `stage`; what another has made, or put there, stays."""
+        if self._held:
+            shutil.rmtree(self.directory / STAGED, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                for directory in self._made:
+                    directory.rmdir()
+        self.unlock()
 
-        The file `ids` becomes the run's own, if it exists.
-        """
-        import numpy as np
-
+    def stage(self) -> Run:
+        """An empty run inside of this one, for `replace`; what killed processes have left goes."""
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self.lock()
-            for name in (BEST, LAST, METRICS, IDS):
-                (self.directory / name).unlink(missing_ok=True)
-            if ids.exists():
-                os.replace(ids, self.directory / IDS)
-            for path in filter(is_leftover, self.directory.iterdir()):
-                path.unlink()
+            for path in filter(is_leftover, list(self.directory.iterdir())):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            (self.directory / STAGED).mkdir()
+        except OSError as error:
+            raise StorageError(f"cannot write to {self.directory}: {error.strerror}; choose another place") from error
+        return Run(self.directory / STAGED)
+
+    def replace(self) -> None:
+        """Puts the staged run, which is whole, in the place of what stands here.
+
+        Killed before the first rename it leaves the old run, and after it the new one: `lock` ends what was begun.
+        """
+        try:
+            os.rename(self.directory / STAGED, self.directory / NEXT)
+            fsync_directory(self.directory)
+            self._finish_replacement()
         except OSError as error:
             raise StorageError(
-                f"cannot write to {self.directory}: {error.strerror}; choose another directory"
+                f"cannot write to {self.directory}: {error.strerror}; check it, and resume the run"
             ) from error
+
+    def _finish_replacement(self) -> None:
+        """What follows the rename in `replace`. At any moment there is a checkpoint to load, of the old run or the new.
+
+        The last checkpoint is moved first. While it has not been, nothing has, and what stands here is the old run's.
+        """
+        new = self.directory / NEXT
+        if not new.is_dir():
+            return
+        if (new / LAST).exists():
+            for name in (BEST, METRICS, IDS):
+                (self.directory / name).unlink(missing_ok=True)
+        for name in (LAST, IDS, CONFIG, MANIFEST):
+            if (new / name).exists():
+                os.replace(new / name, self.directory / name)
+        fsync_directory(self.directory)
+        shutil.rmtree(new)
+
+    def lock(self) -> None:
+        """Holds the run; RunHeldError if another training does, FileNotFoundError if there is no such directory."""
+        if self._held:
+            return
+        self._lock = _locked(self.directory)
+        try:
+            self._finish_replacement()
+        except BaseException:
+            self.unlock()
+            raise
+        self._held = True
+
+    def unlock(self) -> None:
+        """Lets others in."""
+        self._held = False
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def write_manifest(self, source: Source, blas: Mapping[str, object]) -> None:
+        """Writes manifest.json."""
+        import numpy as np
+
         manifest = {
             "charrnn": __version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
             "platform": platform.platform(),
-            "corpus": list(source.corpus),
+            "corpus": source.corpus,
             "sha256": source.sha256,
             "characters": source.characters,
             "unknown": source.unknown,
             "blas": dict(blas),
             "command": ["charrnn", *sys.argv[1:]],
         }
-        self.write_config(config)
-        atomic_write_bytes(self.directory / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n", follow=False)
-
-    def lock(self) -> None:
-        """Keeps other trainings out of the directory until this process ends; ConfigError if one is at work there."""
-        if self._lock is not None:
-            return
-        try:
-            import fcntl
-        except ImportError:  # not a system with flock
-            return
-        descriptor = os.open(self.directory, os.O_RDONLY)
-        for patience in (0.05, 0.0):  # seconds: `is_locked` of another process holds the lock for an instant
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                time.sleep(patience)
-        else:
-            os.close(descriptor)
-            raise ConfigError(f"{self.directory}: another training is at work there; choose another directory")
-        self._lock = descriptor
+        self._write_manifest(manifest)
 
     def is_locked(self) -> bool:
         """Whether a training is at work in the directory; False where the system has no locks."""
-        if self._lock is not None:
+        if self._held:
             return True
         try:
             import fcntl
@@ -172,12 +243,6 @@ class Run:
             os.close(descriptor)
         return False
 
-    def unlock(self) -> None:
-        """Lets others in."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
     def write_config(self, config: Settings) -> None:
         """Replaces config.yaml."""
         atomic_write_bytes(self.directory / CONFIG, config.as_yaml().encode(), follow=False)
@@ -186,9 +251,7 @@ class Run:
         """What the run was trained on; CheckpointError if this is no run directory."""
         path = self.directory / MANIFEST
         try:
-            content = fields.parse_json(read_small(path, MOST_OF_MANIFEST), MOST_OF_MANIFEST)
-            if not isinstance(content, dict):
-                raise ValueError("it is no object")
+            content = self._manifest()
             corpus = content.get("corpus")
             if not isinstance(corpus, list) or not all(isinstance(name, str) for name in corpus):
                 raise ValueError("corpus must be a list of names")
@@ -204,6 +267,19 @@ class Run:
                 f"{path}: damaged ({error}); a new run can still take the weights of {self.best} (init_from)"
             ) from error
 
+    def _manifest(self) -> dict[str, Any]:
+        content = fields.parse_json(read_small(self.directory / MANIFEST, MOST_OF_MANIFEST), MOST_OF_MANIFEST)
+        if not isinstance(content, dict):
+            raise ValueError("it is no object")
+        return content
+
+    def note_corpus(self, corpus: list[str]) -> None:
+        """Remembers where the texts are now, as absolute paths."""
+        self._write_manifest({**self._manifest(), "corpus": corpus})
+
+    def _write_manifest(self, manifest: Mapping[str, object]) -> None:
+        atomic_write_bytes(self.directory / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n", follow=False)
+
     def resumed_settings(self, changes: Mapping[str, object]) -> Settings:
         """The settings of the run with `changes` (None: not given); ConfigError for one that cannot change."""
         fixed = [name for name, value in changes.items() if value is not None and name not in RESUMABLE]
@@ -213,6 +289,9 @@ class Run:
                 "(init_from)"
             )
         self.manifest()  # says so if there is no run
+        if (self.directory / NEXT).exists():
+            self.lock()  # which puts the run in order
+            self.unlock()
         return self.config(changes)
 
     def config(self, overrides: Mapping[str, object]) -> Settings:
@@ -258,3 +337,42 @@ class Run:
         """Appends one row of strict JSON to the metrics."""
         finite = {k: v for k, v in row.items() if not (isinstance(v, float) and not math.isfinite(v))}
         append_line(self.directory / METRICS, json.dumps(finite, allow_nan=False))
+
+
+def _make(directory: Path) -> list[Path]:
+    """Makes the directory and those above it that are missing; those that were made here, the innermost first."""
+    missing = []
+    for path in (directory, *directory.parents):
+        if path.exists():
+            break
+        missing.append(path)
+    made: list[Path] = []
+    for path in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # another has made it since
+            path.mkdir()
+            made.insert(0, path)
+    return made
+
+
+def _locked(directory: Path) -> int | None:
+    """The open directory, locked; None where the system has no such locks. The errors are those of `lock`."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)  # `is_locked` of another process holds the lock for an instant
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(descriptor), os.stat(directory)):  # another has removed this one since
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RunHeldError(f"{directory}: another training is at work there; choose another directory") from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from charrnn.errors import CharrnnError, CheckpointError
+from charrnn import arguments
+from charrnn.errors import CharrnnError, CheckpointError, shown
+from charrnn.registry import ACTIVATIONS, CELLS
 from charrnn.storage import BEST, LAST
 from charrnn.storage.durable import open_regular
 from charrnn.training.run import RUNS, Run
@@ -29,7 +31,8 @@ PathLike = str | os.PathLike[str]
 class Summary:
     """What a run directory holds.
 
-    state: training, finished, stopped, diverged, untrained or damaged; `problem` says what is damaged. parameters: how
+    state: training, finished, stopped, diverged, untrained, foreign (its cell or activation is registered by a module
+    that is not imported here) or damaged; `problem` says what a foreign run lacks and what is damaged. parameters: how
     many weights. scored: whether it has a best checkpoint, which comes with the first evaluation. validation: lowest
     loss so far in nats per character, if there was any. written: time of its newest checkpoint, in seconds since 1970.
     What a damaged run does not tell is None.
@@ -49,7 +52,7 @@ class Summary:
     @property
     def good(self) -> bool:
         """Whether its network is worth to be used without being asked for by name."""
-        return self.state not in ("damaged", "diverged", "untrained") and self.scored
+        return self.state not in ("damaged", "diverged", "untrained", "foreign") and self.scored
 
 
 def located(what: PathLike, runs: Path = RUNS) -> Path | None:
@@ -65,18 +68,28 @@ def find(what: PathLike | None = None, runs: Path = RUNS) -> Path:
     """As `located`; for None the newest good run. CheckpointError, with the nearest name, if there is none."""
     if what is None:
         return newest(runs)[0].path
+    what = arguments.path("path", what)
     path = located(what, runs)
     if path is not None:
         return path
-    if Path(what).is_file():
-        return Path(what)  # what reads it says what is wrong with it
-    kind = "a directory without a checkpoint" if Path(what).is_dir() else f"no checkpoint, and no run of {runs}/"
+    path = Path(what)
+    if path.is_file():
+        return path  # what reads it says what is wrong with it
+    inside = _directories(path) if path.is_dir() else []
+    if inside:
+        raise CheckpointError(f"{path}: a directory of runs; name one of them, as in {inside[-1]}")
+    kind = "a directory without a checkpoint" if path.is_dir() else f"no checkpoint, and no run of {runs}/"
     raise CheckpointError(f"{os.fspath(what)}: {kind}{hint(what, runs)}; charrnn runs lists the runs that there are")
+
+
+def named(runs: Path = RUNS) -> list[str]:
+    """The names of the runs under `runs`."""
+    return [run.name for run in _directories(runs)]
 
 
 def hint(what: PathLike, runs: Path = RUNS) -> str:
     """The run whose name is nearest, in brackets, if one is near."""
-    near = difflib.get_close_matches(Path(what).name, [run.name for run in _directories(runs)], 1)
+    near = difflib.get_close_matches(Path(what).name, named(runs), 1)
     return f" (did you mean {runs / near[0]}?)" if near else ""
 
 
@@ -122,7 +135,8 @@ def summary(directory: Path) -> Summary:
     validation = [row["validation"] for row in rows if _is_number(row.get("validation"))]
     steps = numbers.get("step")
     scored = run.best.exists()
-    state = _state(newest.settings, {**newest.progress, **numbers}, rows, scored)
+    lacking = _lacking(newest.cell, newest.activation)
+    state = "foreign" if lacking else _state(newest.settings, {**newest.progress, **numbers}, rows, scored)
     return Summary(
         directory,
         "training" if busy else state,
@@ -133,7 +147,16 @@ def summary(directory: Path) -> Summary:
         steps if isinstance(steps, int) else None,
         min(validation, default=None),
         scored,
+        lacking,
     )
+
+
+def _lacking(cell: str, activation: str) -> str | None:
+    """What a checkpoint names and no registry has; None if nothing."""
+    for kind, name, known in (("cell", cell, CELLS), ("activation", activation, ACTIVATIONS)):
+        if name not in known:
+            return f"its {kind} {shown(name)} is not known here; import the module that registers it"
+    return None
 
 
 def load(path: PathLike | None = None) -> Model:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
+from charrnn.errors import shown
 from charrnn.registry import SCHEDULES
 
 
@@ -49,7 +51,12 @@ def plateau(progress: Progress) -> float:
 
 
 def learning_rate_factor(schedule: str, progress: Progress, warmup_steps: int) -> float:
-    """The factor of the learning rate for the next update, warm-up included."""
+    """The factor of the learning rate for the next update, warm-up included; ValueError if a schedule gives none."""
     warm = min(1.0, (progress.step + 1) / (warmup_steps + 1))
-    factor: float = SCHEDULES[schedule](progress)
-    return warm * factor
+    factor = SCHEDULES[schedule](progress)
+    if not isinstance(factor, Real) or not 0 <= float(factor) < math.inf:
+        raise ValueError(
+            f"schedule {schedule}: must give a finite number of at least 0, gave {shown(factor)} after "
+            f"{progress.step:,} updates"
+        )
+    return warm * float(factor)

@@ -6,10 +6,9 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
-
-from charrnn.errors import CheckpointError, DivergedError, WorkerError
+from charrnn.errors import CheckpointError, DivergedError, StorageError, WorkerError
 from charrnn.inference.ngram import TRAIN_CHARACTERS
 from charrnn.inference.novelty import novelty
 from charrnn.inference.scoring import Score, evaluate
@@ -20,7 +19,7 @@ from charrnn.storage import BEST, LAST, fields
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage.checkpoint import Checkpoint
 from charrnn.text.tokenizer import code_points
-from charrnn.training.loop import Step, Trainer
+from charrnn.training.loop import MOST_ROLLBACKS, Step, Trainer
 from charrnn.training.result import Result, by_heart
 from charrnn.training.run import Run
 
@@ -31,6 +30,7 @@ STREAMS = 128
 YARDSTICK_SHARE = 0.1  # of the time of training that the yardsticks may take
 SAMPLE = 1000  # characters that are compared with the training text where it has been learnt by heart
 AT_ONCE = 0.2  # seconds that nobody waits for
+RUINED = 10  # times the loss of a uniform guess, or times one nat if that is more: no state that was worth keeping
 
 Scoring = Callable[[str, int], Callable[[int], object]]
 
@@ -44,6 +44,23 @@ class Evaluation:
     train: float
     validation: Score | None
     improved: bool
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What else the user should know, in one line, and the step after which it was."""
+
+    step: int
+    text: str
+
+
+Event = Step | Evaluation | Notice
+Asked = Callable[[], bool]
+
+
+def never() -> bool:
+    """False."""
+    return False
 
 
 @dataclass
@@ -85,14 +102,28 @@ class Session:
     _row: _Mean = field(default_factory=_Mean)
     _trained: int = 0  # characters of this session
     _before: float = 0.0  # seconds of training of the sessions before
+    # What could not be written yet, and why: rows of the metrics, checkpoints by name.
+    _rows: list[dict[str, Any]] = field(default_factory=list)
+    _waiting: dict[str, Checkpoint] = field(default_factory=dict)
+    _refused: StorageError | None = None
 
     @property
     def model(self) -> Model:
-        """The network as it is now."""
+        """The network as it is now, or the average of its weights where there is one."""
+        return Model(self.trainer.network, self.symbols, self.trainer.config.plain())
+
+    @property
+    def _going_on(self) -> Model:
+        """The network that training goes on with."""
         return Model(self.trainer.parameters, self.symbols, self.trainer.config.plain())
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continues from the run's last checkpoint; CheckpointError if it does not fit the settings."""
+        self._restore(checkpoint)
+        self._before = self.trainer.seconds
+        self.run.rewind_metrics(self.trainer.step)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
         progress = checkpoint.progress
         try:
             model = of_checkpoint(checkpoint, self.run.last)
@@ -107,21 +138,27 @@ class Session:
             raise CheckpointError(
                 f"{self.run.last}: cannot be resumed ({error}); a new run can take its weights (init_from)"
             ) from error
-        self._before = self.trainer.seconds
-        self.run.rewind_metrics(self.trainer.step)
 
-    def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Step | Evaluation]:
-        """Steps and evaluations until a limit is reached, patience ends or `stop()` is true; then all is saved.
+    def events(self, stop: Asked = never, save: Asked = never) -> Iterator[Event]:
+        """Steps, evaluations, notices until a limit is reached, patience ends or `stop()` is true; then all is saved.
 
-        WorkerError if a worker process ends; what had been trained is saved before.
+        Where `save()` is true all is saved at once. What cannot be written is told, kept and tried again when it is
+        time to save once more; StorageError if it cannot be written in the end either. DivergedError where the loss,
+        the gradient or the weights are not finite, and there is no going back (`on_divergence`). WorkerError if a
+        worker process ends; what had been trained is saved before.
         """
-        try:
-            yield from self._events(stop)
-        except WorkerError:
-            self.save(LAST)
-            raise
+        while True:
+            try:
+                yield from self._events(stop, save)
+                break
+            except WorkerError:
+                self.save(LAST)
+                raise
+            except DivergedError as error:
+                yield from self._rolled_back(error)
+        self.run.keep_best_from_last()
 
-    def _events(self, stop: Callable[[], bool]) -> Iterator[Step | Evaluation]:
+    def _events(self, stop: Asked, save: Asked) -> Iterator[Event]:
         trainer, config = self.trainer, self.trainer.config
         every_evaluation = config.eval_every or 500
         saved = time.monotonic()
@@ -134,27 +171,89 @@ class Session:
             yield step
             done = trainer.progress() >= 1
             evaluated = done or step.number % every_evaluation == 0
-            score = None
-            if evaluated:
-                score = self._evaluate(step)
+            score = self._evaluate(step) if evaluated else None
             if evaluated or step.number % LOG_EVERY == 0:
-                self._log(step, score)
+                self._rows.append(self._row_of(step, score))
+            asked, ending = save(), stop() or done
             if evaluated:
                 evaluation = self._judge(step, score)
-                yield evaluation
-                if config.patience is not None and self.stale >= config.patience:
-                    return
-                saved = time.monotonic()
+                ending = ending or (config.patience is not None and self.stale >= config.patience)
             every = config.checkpoint_every
             due = step.number % every == 0 if every else time.monotonic() - saved > SAVE_SECONDS
-            if due and not evaluated:
-                self.save(LAST)
+            if evaluated or due or asked or ending:
+                self._check_state()
+                self._waiting[LAST] = self.checkpoint(LAST)
                 saved = time.monotonic()
-            if stop():
-                if not evaluated:
-                    self.save(LAST)
-                self.run.keep_best_from_last()
+            if LAST in self._waiting or (self._rows and not self._refused):
+                yield from self._write(final=ending)
+            if evaluated:
+                yield evaluation
+            if asked and not self._refused:
+                yield Notice(step.number, f"saved step {step.number:,} in {self.run.last}, as asked")
+            if ending:
                 return
+
+    def _check_state(self) -> None:
+        """DivergedError if the state is not worth to take the place of the last one that was saved."""
+        trainer = self.trainer
+        loss, uniform = trainer.look_ahead()[0].loss, math.log(trainer.architecture.symbols)
+        if loss > RUINED * max(uniform, 1.0):
+            raise DivergedError(
+                f"step {trainer.step + 1}: the loss is {loss:.3g} nats, and a uniform guess has {uniform:.2f}; "
+                f"try a learning_rate below {trainer.learning_rate():g}"
+            )
+
+    def _write(self, final: bool = False) -> Iterator[Notice]:
+        """Writes what waits. What cannot be written is told, and waits on, but for the last checkpoint, which a later
+        one replaces. StorageError if this was the `final` time."""
+        step, before = self.trainer.step, self._refused
+        try:
+            while self._rows:
+                self.run.log(self._rows[0])
+                del self._rows[0]
+            for name in (BEST, LAST):
+                if name in self._waiting:
+                    checkpoints.save(self.run.directory / name, self._waiting[name])
+                    del self._waiting[name]
+            self._refused = None
+        except StorageError as error:
+            if final:
+                raise
+            self._refused = error
+            self._waiting.pop(LAST, None)
+            if BEST in self._waiting:
+                best = self._waiting[BEST]
+                best.weights = {key: weights.copy() for key, weights in best.weights.items()}
+            yield Notice(step, f"{error}; the training goes on, and tries again when it is time to save")
+        if before and not self._refused:
+            yield Notice(step, f"{self.run.directory} can be written to again; all is saved, step {step:,}")
+
+    def _rolled_back(self, error: DivergedError) -> Iterator[Notice]:
+        """Goes back to the last checkpoint, with half the rate from now on; DivergedError if that is not wished, or has
+        been done too often."""
+        trainer, message = self.trainer, str(error)
+        wished, rollbacks = trainer.config.on_divergence == "rollback", trainer.rollbacks + 1
+        after, seconds = trainer.step, trainer.seconds
+        yield from self._write()  # the rows that led here
+        try:
+            self._restore(checkpoints.load(self.run.last))
+        except (CheckpointError, StorageError):  # there is none: only the trouble before counts
+            raise error from None
+        if not wished or rollbacks > MOST_ROLLBACKS:
+            way = f"it went back {MOST_ROLLBACKS} times" if wished else "or on_divergence rollback"
+            raise DivergedError(f"{message}, {way}; {self.run.last} is of step {trainer.step:,}") from error
+        trainer.rollbacks, trainer.seconds = rollbacks, seconds
+        self._rows = [row for row in self._rows if row["step"] <= trainer.step]
+        self.run.rewind_metrics(trainer.step)
+        rate = trainer.learning_rate()
+        self._rows.append({"step": trainer.step, "rollback": rollbacks, "after": after, "learning_rate": rate})
+        self._waiting[LAST] = self.checkpoint(LAST)
+        yield from self._write()
+        what = message.partition(";")[0]
+        yield Notice(
+            trainer.step,
+            f"{what}: back to step {trainer.step:,} with half the rate, {rate:g} ({rollbacks} of {MOST_ROLLBACKS})",
+        )
 
     def _evaluate(self, step: Step) -> Score | None:
         if self.validation is None:
@@ -162,7 +261,7 @@ class Session:
         streams = min(128, max(1, len(self.validation) // 512))
         trainer = self.trainer
         score = evaluate(
-            trainer.parameters,
+            trainer.network,
             self.validation,
             streams=streams,
             workers=trainer.engine.workers,
@@ -170,7 +269,8 @@ class Session:
         )
         if not math.isfinite(score.nats_per_char):
             raise DivergedError(
-                f"step {step.number}: the validation loss is {score.nats_per_char}; try a smaller learning_rate"
+                f"step {step.number}: the validation loss is {score.nats_per_char}; "
+                f"try a learning_rate below {step.learning_rate:g}"
             )
         return score
 
@@ -184,11 +284,12 @@ class Session:
         if config.schedule == "plateau" and self.stale and self.stale % 2 == 0:
             self.trainer.plateaus += 1
         if improved:
-            self.save(BEST)
-        self.save(LAST)
+            self._check_state()
+            self._waiting[BEST] = self.checkpoint(BEST)
         return Evaluation(step.number, self.trainer.epochs, self.train, score, improved)
 
-    def _log(self, step: Step, score: Score | None) -> None:
+    def _row_of(self, step: Step, score: Score | None) -> dict[str, object]:
+        """The row of the metrics for the steps since the last one."""
         trainer = self.trainer
         seconds = trainer.seconds - self._since
         row: dict[str, object] = {
@@ -202,8 +303,8 @@ class Session:
         }
         if score:
             row["validation"] = score.nats_per_char
-        self.run.log(row)
         self._characters, self._since = 0, trainer.seconds
+        return row
 
     @property
     def yardstick_seconds(self) -> float:
@@ -268,14 +369,14 @@ class Session:
         self.run.unlock()
 
     def save(self, name: str) -> None:
-        """Writes the checkpoint `name`; the last one holds all that going on exactly needs."""
-        if not np.isfinite(self.trainer.parameters.vector).all():
-            raise DivergedError(
-                f"step {self.trainer.step}: a weight is not finite; what was saved before still is: "
-                f"begin a new run from {self.run.directory} (init_from) with a smaller learning_rate"
-            )
+        """Writes the checkpoint `name` of the run."""
+        checkpoints.save(self.run.directory / name, self.checkpoint(name))
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """What the checkpoint `name` holds now: the last one has all that going on exactly needs."""
         arrays, numbers = self.trainer.snapshot()
-        progress: dict[str, object] = {
+        checkpoint = (self.model if name == BEST else self._going_on).checkpoint()
+        checkpoint.progress = {
             "trainer": numbers,
             "best": self.best if math.isfinite(self.best) else None,
             "train": self.train if math.isfinite(self.train) else None,
@@ -283,7 +384,5 @@ class Session:
             "interval": vars(self._interval),
             "row": vars(self._row),
         }
-        checkpoint = self.model.checkpoint()
-        checkpoint.progress = progress
         checkpoint.extra = arrays if name == LAST else {}
-        checkpoints.save(self.run.directory / name, checkpoint)
+        return checkpoint

@@ -9,7 +9,7 @@ import difflib
 import math
 import operator
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from numbers import Real
 from typing import Annotated, Any, Self, SupportsIndex
@@ -26,15 +26,16 @@ from pydantic import (
     model_validator,
 )
 
+from charrnn.arguments import MOST
 from charrnn.errors import ConfigError
 from charrnn.training.settings_file import escaped
 
-MOST = 10**12  # of counts and numbers: far beyond any use, and far from where 64 bits or float32 overflow
 MAX_TEXT = 4096  # the longest path of Linux, in bytes
 
 
 def _read_whole(value: Any) -> Any:
-    with suppress(ValueError):  # not a number, or one of more than 4300 digits
+    # Not a number, one of more than 4300 digits, or an array.
+    with suppress(ValueError, TypeError):
         if isinstance(value, str):
             return int(value)
         if isinstance(value, SupportsIndex) and not isinstance(value, bool):
@@ -59,7 +60,7 @@ def _read_switch(value: Any) -> Any:
 def _read_widths(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(value.split(","))
-    return tuple(value) if isinstance(value, Sequence) else (value,)
+    return tuple(value) if isinstance(value, list | tuple | range) else (value,)
 
 
 def _read_text(value: Any) -> Any:
@@ -87,7 +88,8 @@ def one_of(names: Collection[str]) -> AfterValidator:
 
 def hint(name: str, names: Iterable[str]) -> str:
     """The nearest of `names` in brackets, if one is near."""
-    near = difflib.get_close_matches(name, names, 1)
+    small = {known.lower(): known for known in names}
+    near = [small[key] for key in difflib.get_close_matches(name.lower(), small, 1)]
     return f" (did you mean {near[0]}?)" if near else ""
 
 

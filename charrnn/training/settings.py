@@ -12,10 +12,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from charrnn.arguments import MOST
 from charrnn.errors import ConfigError
-from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
+from charrnn.registry import ACTIVATIONS, CELLS, INITS, OPTIMIZERS, SCHEDULES, TRUNCATIONS, check_truncation
+from charrnn.text.reading import ON_BAD_BYTE, Reading, end_symbol
 from charrnn.training.setting_types import (
-    MOST,
     NUMBER,
     WHOLE,
     Checked,
@@ -35,6 +36,8 @@ from charrnn.training.settings_file import escaped, read, write
 NETWORK, DATA, LENGTH, OPTIMISATION, RUN = "Network", "Data", "Length of the run", "Optimisation", "Run"
 PIECES = ("none", "lines", "blank", "files")
 DTYPES, CUTS, CLIP_MODES = ("float32", "float64"), ("constant", "polynomial"), ("norm", "value")
+RECIPES = Path(__file__).parents[1] / "configs"
+ON_DIVERGENCE = ("stop", "rollback")
 STEPS = 3000  # of a run that is given no limit
 
 
@@ -83,7 +86,16 @@ class DataSettings(Checked):
     test_frac: Fraction = _setting(0.0, "Share of the text, after validation, for the test.", "NUMBER", DATA)
     val_file: Text | None = _setting(None, "Text to validate on, instead of a share.", "PATH", DATA)
     test_file: Text | None = _setting(None, "Text to test on, instead of a share.", "PATH", DATA)
+    glob: Text | None = _setting(
+        None,
+        "Files that a directory is read for, as in *.py,*.md; left out, those that hold text.",
+        "PATTERNS",
+        DATA,
+    )
     encoding: Text = _setting("utf-8", "Encoding of all texts.", "NAME", DATA)
+    on_bad_byte: Annotated[Text, one_of(ON_BAD_BYTE)] = _setting(
+        "error", f"Bytes that are no text in the encoding: {_either(ON_BAD_BYTE)}.", "NAME", DATA
+    )
 
 
 class OptimisationSettings(Checked):
@@ -122,6 +134,18 @@ class OptimisationSettings(Checked):
         "norm", "Clip the whole norm, or each value.", "NAME", OPTIMISATION
     )
     weight_decay: NotNegative = _setting(0.0, "Decoupled decay of the weight matrices.", "NUMBER", OPTIMISATION)
+    average: Fraction = _setting(
+        0.0,
+        "Decay of the running average of the weights, which is evaluated and kept as best; 0 for none.",
+        "NUMBER",
+        OPTIMISATION,
+    )
+    on_divergence: Annotated[Text, one_of(ON_DIVERGENCE)] = _setting(
+        "stop",
+        f"If a run diverges: {_either(ON_DIVERGENCE)} to the last checkpoint with half the rate, at most three times.",
+        "NAME",
+        OPTIMISATION,
+    )
 
     epochs: Positive | None = _setting(None, "Passes through the text.", "NUMBER", LENGTH)
     max_steps: Count | None = _setting(
@@ -155,12 +179,7 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
     def _check_together(self) -> Self:
         if self.val_frac + self.test_frac >= 1:
             raise ConfigError("val_frac and test_frac: together they must be below 1, or no text is left to train on")
-        if self.recompute and self.truncation == "sliding":
-            raise ConfigError("recompute: sliding truncation needs all states; leave recompute out")
-        if self.truncation == "full" and self.tau is not None:
-            raise ConfigError("tau: full truncation takes none; leave it out, or choose another truncation")
-        if self.truncation in ("fixed", "sliding", "random") and self.tau is None:
-            raise ConfigError(f"tau: {self.truncation} truncation needs it; give a number of steps, as in 32")
+        check_truncation(self.truncation, self.tau, self.recompute)
         return self
 
     @property
@@ -192,6 +211,11 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
         }
         return self.replace(**{key: value for key, value in chosen.items() if getattr(self, key) is None})
 
+    @property
+    def reading(self) -> Reading:
+        """How texts are read; ConfigError for an unknown encoding."""
+        return Reading(self.encoding, self.on_bad_byte, self.glob, end_symbol(self.pieces))
+
     def replace(self, **changes: object) -> Self:
         """A checked copy with other values."""
         return type(self)(**{**dict(self), **changes})
@@ -217,7 +241,10 @@ FIELDS = Settings.model_fields
 
 # What may change when a run is resumed: how long and how carefully, never what it computes.
 RESUMABLE = frozenset(
-    ("epochs", "max_steps", "max_minutes", "patience", "eval_every", "checkpoint_every", "threads", "recompute")
+    (
+        *("epochs", "max_steps", "max_minutes", "patience", "eval_every", "checkpoint_every", "threads", "recompute"),
+        "on_divergence",
+    )
 )
 
 
@@ -238,6 +265,25 @@ def parse(key: str, value: object, place: str) -> Any:
     return getattr(group.model_validate({key: value}, context={key: place}), key)
 
 
+def recipes() -> dict[str, Path]:
+    """The recipes that come with charrnn: files of settings, by name."""
+    return {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
+
+
+def recipe(name: Path) -> Path:
+    """The file of settings that is meant: itself, or the recipe of charrnn's own that has this name, as in quick.
+
+    ConfigError that lists the recipes for a word that is neither.
+    """
+    if len(name.parts) != 1 or name.exists() or name.suffix not in ("", ".yaml"):
+        return name
+    known = recipes()
+    if name.stem not in known:
+        near = hint(name.stem, known)
+        raise ConfigError(f"{escaped(str(name))}: no such file and no recipe{near}; recipes: {', '.join(known)}")
+    return known[name.stem]
+
+
 def resolve(config_file: Path | None, given: Mapping[str, object]) -> tuple[Settings, dict[str, str]]:
     """The values `given` (None: not given) over the file over defaults; and where the value of each key comes from.
 
@@ -245,6 +291,7 @@ def resolve(config_file: Path | None, given: Mapping[str, object]) -> tuple[Sett
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(FIELDS, "default")
+    config_file = config_file and recipe(config_file)
     for entry in read(config_file) if config_file else ():
         place = f"{escaped(str(config_file))}, line {entry.line}"
         if entry.key not in FIELDS:

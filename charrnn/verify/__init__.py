@@ -1,1 +1,1 @@
-"""The mathematics, asked whether it is right: gradients, the document's equations, and what a gradient sees."""
+"""Checks of the mathematics: gradients, the document's equations, and the gradient norm by lag."""

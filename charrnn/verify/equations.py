@@ -27,11 +27,15 @@ Form = Callable[[], Array]
 
 @dataclass(frozen=True)
 class Equation:
-    """One row: relative errors (largest difference over largest exact value); None where the shapes do not fit."""
+    """One row: relative errors (largest difference over largest exact value).
+
+    printed_error: None where the shapes do not fit. mended_error: None where nothing is to be mended.
+    """
 
     section: str
     equation: str
     printed_error: float | None
+    mended_error: float | None
     program_error: float
     note: str
 
@@ -150,6 +154,26 @@ def printed_2_1(case: Case) -> dict[str, Form]:
     }
 
 
+def mended_2_1(case: Case) -> dict[str, Form]:
+    """§2.1 (4), (5), (7) and (8), mended: W_hhᵀ carries errors back, and layer 1 at t−1 hears of layer 2 at t−1 too."""
+    W, out = case.W, case.run(case.W)
+    H1, H2 = ([H_0, *out[name]] for H_0, name in zip(case.H_0, ("H1", "H2"), strict=True))
+    t = 2
+    phi1, phi2 = ([1 - H_k**2 for H_k in H] for H in (H1, H2))  # φ′(Z_k), for tanh
+    X = [case.X[0] * 0, *case.X]  # X_1 is the first
+    dZ3 = out["A"][1] - case.Y[1]
+    dZ2 = (dZ3 @ W["W_h2a"].T) * phi2[t]
+    dZ1 = (dZ2 @ W["W_h1h2"].T) * phi1[t]
+    back2 = (dZ2 @ W["W_h2h2"].T) * phi2[t - 1]
+    back1 = (dZ1 @ W["W_h1h1"].T + back2 @ W["W_h1h2"].T) * phi1[t - 1]
+    return {
+        "(4)": lambda: H1[t].T @ dZ2 + H1[t - 1].T @ back2,
+        "(5)": lambda: H2[t - 1].T @ dZ2 + H2[t - 2].T @ back2,
+        "(7)": lambda: X[t].T @ dZ1 + X[t - 1].T @ back1,
+        "(8)": lambda: H1[t - 1].T @ dZ1 + H1[t - 2].T @ back1,
+    }
+
+
 def printed_2_2(case: Case) -> Array:
     """§2.2, as printed: a product over k of all four factors, for each sequence of the batch."""
     W, out = case.W, case.run(case.W)
@@ -176,12 +200,41 @@ def _error(value: Array, exact: Array) -> float:
     return float(np.abs(value - exact).max() / np.abs(exact).max())
 
 
-def _row(section: str, equation: str, printed: Form, program_value: Array, exact: Array, note: str) -> Equation:
+def mended_2_2(case: Case) -> Array:
+    """§2.2, mended: the factors of output and layer 2 once, in front; then one recurrent Jacobian for each step back,
+    W_hhᵀ diag φ′, of layers 1 and 2 together, since in a stack the product is a sum over paths."""
+    W, out = case.W, case.run(case.W)
+    H1 = [case.H_0[0], *out["H1"]]
+    total = np.zeros((h1, h1))
+    for i in range(n):
+        d1, d2 = ([1 - out[name][k][i] ** 2 for k in range(T)] for name in ("H1", "H2"))
+        dZ2 = (out["A"][-1][i] - case.Y[-1][i]) @ W["W_h2a"].T * d2[-1]
+        error = np.concatenate([dZ2 @ W["W_h1h2"].T * d1[-1], dZ2])  # dZ of layers 1 and 2 at the last step
+        for t in range(T - 1, -1, -1):
+            total += np.outer(H1[t][i], error[:h1])
+            if t > 0:
+                down = W["W_h2h2"].T * d2[t - 1]
+                across = down @ W["W_h1h2"].T * d1[t - 1]
+                own = W["W_h1h1"].T * d1[t - 1]
+                error = error @ np.block([[own, np.zeros((h1, h2))], [across, down]])
+    return total
+
+
+def _row(
+    section: str,
+    equation: str,
+    printed: Form,
+    program_value: Array,
+    exact: Array,
+    note: str,
+    mended: Form | None = None,
+) -> Equation:
     try:
         printed_error: float | None = _error(printed(), exact)
     except ValueError:
         printed_error = None
-    return Equation(section, equation, printed_error, _error(program_value, exact), note)
+    mended_error = None if mended is None else _error(mended(), exact)
+    return Equation(section, equation, printed_error, mended_error, _error(program_value, exact), note)
 
 
 def _forward(seed: int) -> list[Equation]:
@@ -211,7 +264,7 @@ def _forward(seed: int) -> list[Equation]:
 def _last_step(seed: int) -> list[Equation]:
     case = random_case(seed)
     gradient, dZ = program(case, last_only=True)
-    forms = printed_2_1(case)
+    forms, mended = printed_2_1(case), mended_2_1(case)
 
     def loss(L: list[Array]) -> Array:
         return L[-1]
@@ -234,7 +287,7 @@ def _last_step(seed: int) -> list[Equation]:
             ours, exact = dZ[what - 1][-1], by_Z(case, what, [T - 1], loss)
         else:
             ours, exact = gradient[what], by_weight(case, what, loss)
-        rows.append(_row("2.1", equation, forms[equation], ours, exact, note))
+        rows.append(_row("2.1", equation, forms[equation], ours, exact, note, mended.get(equation)))
     return rows
 
 
@@ -277,4 +330,5 @@ def _any_T(seed: int) -> Equation:
     gradient, _ = program(case, last_only=True)
     exact = by_weight(case, "W_h1h1", lambda L: L[-1])
     note = "the output factor belongs in front, once; the product is over the recurrent Jacobians"
-    return _row("2.2", "(unnumbered)", lambda: printed_2_2(case), gradient["W_h1h1"], exact, note)
+    printed, mended = partial(printed_2_2, case), partial(mended_2_2, case)
+    return _row("2.2", "–", printed, gradient["W_h1h1"], exact, note, mended)

@@ -1,7 +1,7 @@
 """What a network's gradient sees: the vanishing and exploding gradient of a model on real text, measured.
 
-The error dZ_k of a loss k steps back (document §2.2; `Stack.error_norms_by_lag`) is followed lag by lag. Its norm,
-relative to that at lag 0, says how much of what was wrong about a character reaches k characters back.
+The error dZ_k of a loss k steps back (document §2.2; `Stack.error_norms_by_lag`) is followed lag by lag. Its norm
+relative to lag 0 is the part of the error that reaches k characters back.
 """
 
 from __future__ import annotations

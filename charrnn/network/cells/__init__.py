@@ -1,10 +1,10 @@
-"""Recurrent cells: the mathematics of one step, number by number (or row by row).
+"""Recurrent cells: the mathematics of one step, elementwise (or row by row).
 
 A cell says how a step is made of what arrives at it, and how an error goes back through that step:
 
     step    S_t from Z_t = X_t W_x + b, R_t = H_{t-1} W_hh and S_{t-1}
-    slopes  K, the derivatives of all steps at once
-    pull    from dS_t: dZ_t, dR_t, and what goes to S_{t-1} past W_hh
+    slopes  K, the local derivatives of all steps at once
+    pull    the vector-Jacobian product of `step`: from dS_t and K_t to dZ_t, dR_t, and the direct part of dS_{t-1}
 
 The layer (network/layer.py) owns everything else: the products with W_x and W_hh, the loop over time, truncation, and
 memory. A cell is one file here and one line in charrnn/registry.py.
@@ -28,17 +28,18 @@ class Cell:
 
     Shapes, for n sequences and h units: Z, R (gates, n, h); S (states, n, h), of which S[0] is H; K (slopes, n, h).
     The first axis is left out where it would be 1: Z of a cell with one gate is (n, h). Every method but `shapes`,
-    `initial` and `begin` must take arrays with any axes in the place of n: none for one sequence alone, (T, n) for all
-    steps.
+    `initial` and `begin` must also take arrays without the axis n (one sequence), or with (T, n) in its place (all).
     """
 
     gates: ClassVar[int] = 1
     states: ClassVar[int] = 1
     slopes_per_unit: ClassVar[int] = 1
-    # What `step` leaves in Z and in R is given to `slopes`, if it is named here.
+    # What the planes of Z (as `step` leaves them) and of S are called, for who prints them.
+    gate_names: ClassVar[tuple[str, ...]] = ()
+    state_names: ClassVar[tuple[str, ...]] = ()
+    # Which of Z and R, as `step` leaves them, are kept for `slopes`.
     keeps: ClassVar[tuple[str, ...]] = ()
-    # The states, from the first to before the last, whose errors reach S_{t-1} past W_hh: (0, 1) is H. None if all go
-    # through W_hh.
+    # (start, stop): the states whose error also reaches S_{t-1} without W_hh; (0, 1) is H. None if there are none.
     carries: ClassVar[tuple[int, int] | None] = None
     # Whether dR = dZ, so that both are one array; and whether `pull` may write dZ over dS.
     one_error: ClassVar[bool] = False
@@ -77,7 +78,7 @@ class Cell:
         raise NotImplementedError
 
     def pull(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, direct: Array) -> None:
-        """From dS_t: dZ_t, dR_t, and into `direct` what the states that the cell carries hand to S_{t-1}."""
+        """Writes dZ_t, dR_t, and into `direct` the error of the carried states of S_{t-1}; from dS_t and K_t."""
         raise NotImplementedError
 
     def own_gradients(self, W: Weights, dS: Array, K: Array, dZ: Array, dR: Array, dW: Weights) -> None:

@@ -7,18 +7,26 @@ from functools import partial
 
 import numpy as np
 
+from charrnn.errors import shown
 from charrnn.network.buffers import Array
 from charrnn.network.cells import Cell, Weights
+from charrnn.registry import NAME, NAME_RULE
 
 D, H, N = 4, 3, 2  # inputs, units and sequences of the network that is tried
 
 
-def check(name: str, make: Callable[[str], Cell]) -> None:
+def check(name: str, make: object) -> None:
     """TypeError or ValueError that names the cell, and what it breaks. Takes a few milliseconds."""
+    if not isinstance(make, type) or not issubclass(make, Cell):
+        raise TypeError(f"cell {name}: must be a class that extends charrnn.Cell, is {shown(make)}")
+    for method in ("step", "slopes", "pull"):
+        if getattr(make, method) is getattr(Cell, method):
+            raise TypeError(f"cell {name}: must define {method}")
     cell = make("tanh")
-    if not isinstance(cell, Cell):
-        raise TypeError(f"cell {name}: must be a charrnn.network.cells.Cell, is {type(cell).__name__}")
     shapes = cell.shapes(D, H)
+    for key in shapes:
+        if not isinstance(key, str) or not NAME.fullmatch(key):
+            raise ValueError(f"cell {name}: a parameter's name must be {NAME_RULE}, is {shown(repr(key))}")
     for key, shape in (("W_x", (D, cell.gates * H)), ("W_hh", (H, cell.gates * H)), ("b", (cell.gates * H,))):
         if shapes.get(key) != shape:
             raise ValueError(f"cell {name}: shapes({D}, {H}) must give {key} {shape}, gives {shapes.get(key)}")

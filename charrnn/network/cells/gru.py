@@ -18,7 +18,7 @@ from charrnn.network.cells import Cell, Weights, flat, summed
 
 
 class GRU(Cell):
-    """Every derivative is a factor of dH_t; u ⊙ dH_t goes to H_{t-1} past W_hh.
+    """Every error is dH_t times a local derivative. u ⊙ dH_t goes to H_{t-1} directly, not through W_hh.
 
     dZ_N = dH (1 − u) (1 − N²)      dR_N = dZ_N r
     dZ_u = dH (H_{t-1} − N) u (1 − u)
@@ -26,6 +26,7 @@ class GRU(Cell):
     """
 
     gates = 3
+    gate_names = ("r", "u", "N")
     slopes_per_unit = 5
     keeps = ("Z", "R")
     carries = (0, 1)

@@ -1,0 +1,87 @@
+"""What a terminal can show: its width, colours, and text without control characters."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TextIO
+
+INDENT = 2  # columns of the second and later lines of a message
+
+
+def colours(stream: TextIO | None = None) -> bool:
+    """Whether `stream`, standard output unless given, is a terminal that shows colours, and NO_COLOR is not set
+    (https://no-color.org)."""
+    stream = stream or sys.stdout
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def columns(stream: TextIO) -> int:
+    """The width of the terminal behind `stream`; 80 where there is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def wrapped(line: str, width: int, indent: int = INDENT) -> str:
+    """A line broken between words, never within one, so that it fits into `width` columns."""
+    if len(line) <= width:
+        return line
+    return "\n".join(
+        textwrap.wrap(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    )
+
+
+def say(line: str, indent: int = INDENT) -> None:
+    """Prints a line on standard error, broken between words where that is a terminal; elsewhere it stays one line."""
+    print(wrapped(line, columns(sys.stderr), indent) if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
+
+
+def visible(text: str) -> str:
+    """The text with every control character but line ends and tabs as an escape: a terminal obeys them."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def fitting(fields: Sequence[tuple[int, str]], width: int, gap: int = 2) -> str:
+    """Those of the fields (priority, text) that have room in `width` columns together, in their order.
+
+    The field of the lowest number is the last to be left out; one that is left out takes those less important with it.
+    """
+    kept: list[int] = []
+    for i in sorted(range(len(fields)), key=lambda i: fields[i][0]):
+        if sum(len(fields[j][1]) + gap for j in [*kept, i]) - gap > width:
+            break
+        kept.append(i)
+    return (" " * gap).join(fields[i][1] for i in sorted(kept))
+
+
+class LiveLine:
+    """A line at the bottom of a terminal that is drawn anew in place, under what is printed meanwhile.
+
+    Where `stream` is no terminal there is none, and nothing is drawn.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.shown = stream, stream.isatty()
+        self._drawn = 0  # characters of the line that stands there now
+
+    def draw(self, line: str) -> None:
+        """Replaces the line; it must fit into `columns` less one."""
+        if self.shown:
+            self.clear()
+            self.stream.write(line)
+            self.stream.flush()
+            self._drawn = len(line)
+
+    def clear(self) -> None:
+        """Takes the line away, with the lines into which a terminal that has become narrower has broken it."""
+        if self._drawn:
+            above = (self._drawn - 1) // columns(self.stream)
+            self.stream.write((f"\x1b[{above}A" if above else "") + "\r\x1b[J")
+            self.stream.flush()
+            self._drawn = 0

@@ -1,0 +1,338 @@
+"""Many short trainings of settings from a grid or a random draw, ranked by their best validation loss.
+
+A sweep is a directory: sweep.json says what is trained and what has come out so far; 01, 02, … are run directories.
+Each training is a process of its own, so that one that fails is a row of the table. Where several settings vary, a
+random draw finds more than a grid (Bergstra & Bengio 2012). Successive halving: Jamieson & Talwalkar 2016.
+
+To import this must not import NumPy: each training chooses the BLAS by its settings.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from charrnn.blas import cores
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, DivergedError, WorkerError
+from charrnn.storage import fields
+from charrnn.storage.durable import atomic_write_bytes, read_small
+from charrnn.training.run import Run, is_leftover
+from charrnn.training.setting_types import hint
+from charrnn.training.settings import FIELDS, Settings, parse
+from charrnn.training.train import resume, train
+
+PLAN = "sweep.json"
+MOST_OF_PLAN = 10_000_000  # bytes
+MOST = 1000  # trainings
+ROUNDS = 4  # of successive halving, at most: a run that is cut to less than an eighth says little of the whole
+RELEASE = 10.0  # seconds that a training of a sweep that was killed may take to notice it
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`: uniform in their logarithm, or in themselves where `low` is 0."""
+
+    low: float
+    high: float
+
+    def draw(self, rng: random.Random) -> float:
+        """One of them, to three digits; whole where both ends are whole."""
+        low, high = self.low, self.high
+        value = math.exp(rng.uniform(math.log(low), math.log(high))) if low > 0 else rng.uniform(low, high)
+        return round(value) if isinstance(low, int) and isinstance(high, int) else float(f"{value:.3g}")
+
+
+Axes = dict[str, Range | list[object]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training gave in a round of the sweep.
+
+    state: finished, diverged or failed, with the reason as `problem`. validation: lowest loss in nats per character, as
+    evaluated in training. seconds: of training, all sessions of the run together.
+    """
+
+    trial: int
+    round: int
+    state: str
+    validation: float | None = None
+    steps: int | None = None
+    parameters: int | None = None
+    seconds: float | None = None
+    problem: str | None = None
+
+    @property
+    def rank(self) -> tuple[bool, int, float, int]:
+        """What outcomes are sorted by: the longest trained first, then the lowest loss; what failed comes last."""
+        loss = math.inf if self.validation is None else self.validation
+        return self.state != "finished", -self.round, loss, self.trial
+
+
+def axes(texts: Iterable[str]) -> Axes:
+    """What varies, from texts as `learning_rate=0.001,0.003`, `hidden=128,256+256` or `dropout=0..0.5`.
+
+    ConfigError that says which of them means nothing.
+    """
+    found: Axes = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals:
+            raise ConfigError(f"vary {text}: must be a setting and its values, as in learning_rate=0.001,0.003")
+        if key not in FIELDS:
+            raise ConfigError(f"vary {text}: unknown setting {key}{hint(key, FIELDS)}")
+        if key in found:
+            raise ConfigError(f"vary {text}: {key} is varied twice; name all its values at once")
+        place = f"vary {text}:"
+        low, dots, high = values.partition("..")
+        if dots:
+            ends = [parse(key, end.strip(), place) for end in (low, high)]
+            if not all(isinstance(end, int | float) for end in ends) or not ends[0] < ends[1]:
+                raise ConfigError(f"{place} must be two numbers, the lower one first, as in 0.001..0.01")
+            found[key] = Range(*ends)
+        else:
+            listed = [parse(key, value.strip().replace("+", ","), place) for value in values.split(",")]
+            found[key] = list(dict.fromkeys(listed))
+    return found
+
+
+def trials(varied: Axes, draw: int | None, seed: int) -> list[Values]:
+    """The settings of each training: all combinations, or so many of them drawn at random; none comes twice."""
+    lists = {key: values for key, values in varied.items() if isinstance(values, list)}
+    size = math.prod(map(len, lists.values()))
+    ranges = sorted(varied.keys() - lists.keys())
+    if draw is None and ranges:
+        raise ConfigError(f"vary {ranges[0]}: numbers from a range are drawn; say how many trainings (draw)")
+    if (draw or size) > MOST:
+        raise ConfigError(f"{draw or size:,} trainings: {MOST:,} are the most; vary less, or draw some of them (draw)")
+    if draw is None:
+        return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
+    rng = random.Random(seed)
+    drawn: list[Values] = []
+    for _ in range(100 * draw):
+        one = {key: v.draw(rng) if isinstance(v, Range) else rng.choice(v) for key, v in varied.items()}
+        if one not in drawn:
+            drawn.append(one)
+        if len(drawn) == draw or (not ranges and len(drawn) == size):
+            break
+    return drawn
+
+
+class Sweep:
+    """A directory of trainings, new or gone on with: what had come out of them is kept.
+
+    ConfigError where the directory holds another sweep, or a combination of settings cannot be.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        corpus: Sequence[str],
+        settings: Settings,
+        trials: Sequence[Values],
+        *,
+        halve: bool = False,
+        jobs: int | None = None,
+    ) -> None:
+        if not settings.val_frac and settings.val_file is None:
+            raise ConfigError("val_frac 0: trainings are ranked by their validation loss; leave val_frac out")
+        if "-" in corpus:
+            raise ConfigError("standard input can be read only once; a sweep needs a file")
+        self.directory, self.corpus = directory, [str(Path(name).resolve()) for name in corpus]
+        self.trials = list(trials)
+        self._settings = [settings.replace(**values) for values in self.trials]
+        self.rounds = min(ROUNDS, 1 + math.ceil(math.log2(max(1, len(trials))))) if halve else 1
+        self.jobs = jobs or cores()
+        self._threads = settings.threads
+        base = {key: value for key, value in settings.plain().items() if key != "threads"}
+        plan = {"corpus": self.corpus, "settings": base, "trials": self.trials, "rounds": self.rounds}
+        self._plan = json.loads(json.dumps(plan))
+        self._outcomes = {(outcome.trial, outcome.round): outcome for outcome in self._kept()}
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The last outcome of each training so far, the best one first."""
+        last = {trial: outcome for (trial, _), outcome in sorted(self._outcomes.items())}
+        return sorted(last.values(), key=lambda outcome: outcome.rank)
+
+    def first_losses(self) -> dict[int, float]:
+        """The validation loss of each training after the first round, in which all are equally long."""
+        first = {trial: outcome for (trial, round), outcome in self._outcomes.items() if round == 0}
+        return {t: o.validation for t, o in first.items() if o.validation is not None and o.state == "finished"}
+
+    def run_directory(self, trial: int) -> Path:
+        """Of a training, counted from 0."""
+        return self.directory / f"{trial + 1:0{max(2, len(str(len(self.trials))))}d}"
+
+    def run(self, done: Callable[[Outcome], object] = lambda outcome: None) -> None:
+        """Trains what has not been trained yet; `done` is called with each outcome.
+
+        What failed for want of memory or because its process was killed is tried again by the next call. An error that
+        all trainings would share is raised.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        lock = Run(self.directory)
+        lock.lock()
+        try:
+            self._keep()
+            for round in range(self.rounds):
+                standing = self._standing(round)
+                todo = [trial for trial in standing if (trial, round) not in self._outcomes]
+                for outcome in self._side_by_side(todo, round):
+                    self._outcomes[outcome.trial, round] = outcome
+                    self._keep()
+                    done(outcome)
+        finally:
+            lock.unlock()
+
+    def _standing(self, round: int) -> list[int]:
+        """The trainings of a round: all of them, or the better half of those of the round before."""
+        if round == 0:
+            return list(range(len(self.trials)))
+        before = sorted((o for (_, r), o in self._outcomes.items() if r == round - 1), key=lambda o: o.rank)
+        return [o.trial for o in before[: (len(before) + 1) // 2] if o.state == "finished"]
+
+    def _limits(self, trial: int, round: int) -> Values:
+        """How long a training goes on in a round: each round is twice as long as the one before."""
+        settings, share = self._settings[trial], 2.0 ** (round + 1 - self.rounds)
+        limits: dict[str, float | None] = {"epochs": settings.epochs, "max_minutes": settings.max_minutes}
+        scaled: Values = {key: value * share for key, value in limits.items() if value is not None}
+        return scaled if settings.steps is None else {**scaled, "max_steps": math.ceil(settings.steps * share)}
+
+    def _side_by_side(self, todo: list[int], round: int) -> Iterator[Outcome]:
+        """The outcomes of these trainings, `jobs` at a time, as they come."""
+        context, waiting = get_context("spawn"), list(todo)
+        threads = self._threads or max(1, cores() // max(1, min(self.jobs, len(todo))))
+        busy: dict[object, tuple[int, SpawnProcess, Connection]] = {}  # by the pipe that the outcome comes through
+        try:
+            while waiting or busy:
+                while waiting and len(busy) < self.jobs:
+                    trial = waiting.pop(0)
+                    receiver, sender = context.Pipe(duplex=False)
+                    settings = {**dict(self._settings[trial]), **self._limits(trial, round), "threads": threads}
+                    arguments = (sender, self.run_directory(trial), self.corpus, settings, self._limits(trial, round))
+                    process = context.Process(target=_trained, args=arguments)
+                    process.start()
+                    sender.close()
+                    busy[receiver] = trial, process, receiver
+                for ready in wait([receiver for _, _, receiver in busy.values()]):
+                    trial, process, receiver = busy.pop(ready)
+                    try:
+                        told = receiver.recv()
+                    except EOFError:  # it was killed
+                        told = None
+                    process.join()
+                    if isinstance(told, CharrnnError):
+                        raise told
+                    killed = {"state": "failed", "problem": f"its process ended with {process.exitcode}"}
+                    yield Outcome(trial, round, **(told or killed))
+        finally:
+            for _, process, _ in busy.values():
+                process.terminate()
+                process.join()
+
+    def _kept(self) -> list[Outcome]:
+        path = self.directory / PLAN
+        if not path.exists():
+            there = self.directory.iterdir() if self.directory.is_dir() else [self.directory]
+            if any(other.exists() and not is_leftover(other) for other in there):
+                raise ConfigError(f"{self.directory} holds other files; choose another directory")
+            return []
+        try:
+            content = fields.parse_json(read_small(path, MOST_OF_PLAN), MOST_OF_PLAN)
+            if not isinstance(content, dict) or not isinstance(content.get("outcomes"), list):
+                raise ValueError("it has no list of outcomes")
+            outcomes = [_outcome(row, len(self.trials)) for row in content.pop("outcomes")]
+        except ValueError as error:
+            raise CheckpointError(f"{path}: damaged ({error}); choose another directory") from None
+        if content != self._plan:
+            raise ConfigError(f"{self.directory} holds another sweep; choose another directory, or remove it")
+        return [outcome for outcome in outcomes if outcome.state != "failed"]
+
+    def _keep(self) -> None:
+        rows = [asdict(outcome) for outcome in self._outcomes.values()]
+        content = json.dumps({**self._plan, "outcomes": rows}, indent=1)
+        atomic_write_bytes(self.directory / PLAN, content.encode() + b"\n", follow=False)
+
+
+def _outcome(row: object, trials: int) -> Outcome:
+    """A row of sweep.json; ValueError for what cannot be one."""
+    if not isinstance(row, dict) or set(row) != set(Outcome.__dataclass_fields__):
+        raise ValueError("an outcome has other fields")
+    fields.whole(row, "trial", 0, trials - 1)
+    fields.whole(row, "round", 0, ROUNDS - 1)
+    for name in ("validation", "seconds", "steps", "parameters"):
+        if row[name] is not None:
+            fields.number(row, name)
+    for name in ("state", "problem"):
+        if row[name] is not None:
+            fields.text(row, name)
+    return Outcome(**row)
+
+
+def _trained(sender: Connection, directory: Path, corpus: list[str], settings: Values, limits: Values) -> None:
+    """Trains one run as far as `limits`, or goes on with it, and sends the fields of its outcome, or the error that
+    every other training would meet as well. Ends with the process that has started it."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started this will end it
+    parent, run = parent_process(), Run(directory)
+
+    def check_parent(_: object) -> None:
+        if parent is not None and not parent.is_alive():
+            raise SystemExit
+
+    told: Values | CharrnnError
+    try:
+        patience = time.monotonic() + RELEASE
+        while directory.exists() and run.is_locked() and time.monotonic() < patience:
+            time.sleep(0.05)
+        if run.exists() and run.last.exists():
+            changes = {**limits, "threads": settings["threads"]}
+            resume(directory, on_event=check_parent, score=False, **changes)
+        else:
+            shutil.rmtree(directory, ignore_errors=True)  # what was killed before it could be resumed
+            train(corpus, directory, on_event=check_parent, score=False, **settings)
+        told = {"state": "finished"}
+    except DivergedError as error:
+        told = {"state": "diverged", "problem": str(error)}
+    except (MemoryError, WorkerError) as error:
+        told = {"state": "failed", "problem": str(error) or "not enough memory"}
+    except CharrnnError as error:
+        sender.send(error)
+        return
+    if run.last.exists():
+        told |= _figures(run)
+    if told["state"] == "finished" and told["validation"] is None:
+        sender.send(CorpusError(f"{', '.join(corpus)}: too short for validation, by which trainings are ranked"))
+        return
+    sender.send(told)
+
+
+def _figures(run: Run) -> Values:
+    """Of a run, from its metrics and its last checkpoint."""
+    from charrnn.storage import checkpoint
+
+    last = checkpoint.load(run.last)
+    trainer: Mapping[str, object] = fields.mapping(last.progress, "trainer")
+    losses = [row["validation"] for row in run.metrics() if "validation" in row]
+    return {
+        "validation": min(losses, default=None),
+        "steps": trainer["step"],
+        "parameters": sum(array.size for array in last.weights.values()),
+        "seconds": trainer["seconds"],
+    }

@@ -1,0 +1,73 @@
+"""A model as a file for something else than charrnn. The ending of the file's name says which format is meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from charrnn.errors import ConfigError
+from charrnn.storage.durable import atomic_write_bytes
+
+if TYPE_CHECKING:
+    from charrnn.model import Model
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from: its name, and of a run the steps so far and the lowest validation loss in nats."""
+
+    name: str
+    steps: int | None = None
+    validation: float | None = None
+
+
+# By ending: the module of this room whose function `content(model, origin)` gives the bytes of the file.
+ENDINGS = {".html": "page"}
+
+
+def export(what: Model | PathLike | None, path: PathLike) -> None:
+    """Writes a model, or the best one of a run, into a file of the format that its ending names; whole or not at all.
+
+    `.html` is a page by itself that runs the model in a browser. `what` is a model, or a checkpoint or run as of
+    `charrnn.load`. ConfigError for another ending, and for a model that the format cannot hold.
+    """
+    content = writer(path)
+    model, origin = _model(what, Path(path).stem)
+    atomic_write_bytes(Path(path), content(model, origin))
+
+
+def writer(path: PathLike) -> Callable[[Model, Origin], bytes]:
+    """What makes the content of a file of this name; ConfigError if there is no such format."""
+    ending = Path(path).suffix
+    if ending.lower() not in ENDINGS:
+        kind = f"no format has the ending {ending}" if ending else "the ending names the format, and it has none"
+        raise ConfigError(f"{os.fspath(path)}: {kind}; use {' or '.join(ENDINGS)}")
+    module = import_module(f"charrnn.formats.{ENDINGS[ending.lower()]}")
+    content: Callable[[Model, Origin], bytes] = module.content
+    return content
+
+
+def _model(what: Model | PathLike | None, name: str) -> tuple[Model, Origin]:
+    from charrnn import model
+    from charrnn.storage import BEST
+    from charrnn.training.parts import run_of
+    from charrnn.training.runs import find, summary
+
+    if isinstance(what, model.Model):
+        return what, Origin(name)
+    path = find(what)
+    loaded = model.load(path)
+    run = run_of(path)
+    if run is None:
+        return loaded, Origin(path.stem)
+    name = run.directory.resolve().name
+    if path.is_file() and path.name != BEST:
+        return loaded, Origin(name)
+    known = summary(run.directory)
+    return loaded, Origin(name, known.steps, known.validation)

@@ -1,0 +1,285 @@
+"""A run is never lost: not to another training, not to one that fails, not to a kill while it is replaced."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import resource
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import child
+import numpy as np
+import pytest
+from scale import SEED, scaled
+
+import charrnn
+from charrnn import engine as engines
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, RunExistsError, RunHeldError
+from charrnn.training import prepare
+from charrnn.training.prepare import Prepared
+from charrnn.training.run import Run
+from charrnn.training.settings import Settings
+
+SMALL = Settings(hidden=(4,), batch_size=2, seq_length=5, max_steps=2, threads=1)
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    path = tmp_path / "text"
+    path.write_text("abcd " * 100)
+    return str(path)
+
+
+def begun(text: str, out: Path | None, config: Settings = SMALL, **options: Any) -> Path:
+    """A run that was begun and let go; its directory."""
+    prepared = prepare.create([text], config, out, **options)
+    prepared.session.close()
+    return prepared.session.run.directory
+
+
+def trained(text: str, out: Path) -> Path:
+    """A run that has come to its end, with a best checkpoint."""
+    prepared = prepare.create([text], SMALL, out)
+    list(prepared.session.events())
+    prepared.session.close()
+    return out
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+def test_a_training_that_reads_its_text_holds_its_directory_and_no_other_gets_it(text: str, tmp_path: Path) -> None:
+    refused: list[type] = []
+
+    def meanwhile(_: int) -> None:
+        for force in (False, True):
+            with pytest.raises(ConfigError) as caught:
+                begun(text, tmp_path / "run", force=force)
+            refused.append(caught.type)
+
+    begun(text, tmp_path / "run", progress=meanwhile)
+    assert set(refused) == {RunHeldError}
+    before = content(tmp_path / "run")
+    with pytest.raises(RunExistsError):
+        begun(text, tmp_path / "run")
+    assert content(tmp_path / "run") == before
+
+
+def test_what_stands_in_a_directory_is_looked_at_again_under_the_lock(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, others = fcntl.flock, []
+
+    def late(descriptor: int, how: int) -> None:
+        if not others:  # another is quicker, and has ended
+            others.append(monkeypatch.setattr(fcntl, "flock", flock))
+            trained(text, tmp_path / "run")
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(RunExistsError):
+        begun(text, tmp_path / "run")
+    assert {"best.npz", "last.npz", "metrics.jsonl", "manifest.json"} < set(content(tmp_path / "run"))
+
+
+def test_ten_trainings_that_start_at_once_without_a_name_get_ten_runs(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    barrier = threading.Barrier(10)
+
+    def start(_: int) -> Path:
+        barrier.wait()
+        return begun(text, None)
+
+    with ThreadPoolExecutor(10) as pool:
+        runs = list(pool.map(start, range(10)))
+    assert {str(run) for run in runs} == {"runs/text", *(f"runs/text-{i}" for i in range(2, 11))}
+    assert all(charrnn.load(run) for run in runs)
+    assert str(begun(text, None)) == "runs/text-11"
+
+
+def test_who_has_made_a_directory_and_not_got_it_leaves_it_to_who_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def raced(name: str) -> tuple[Run, Run]:
+        """Two runs of one directory, which the second has made and the first will have locked."""
+        winner, loser = Run(tmp_path / "runs" / name), Run(tmp_path / "runs" / name)
+
+        def late(descriptor: int, how: int) -> None:
+            monkeypatch.setattr(fcntl, "flock", flock)
+            winner.begin()
+            flock(descriptor, how)
+
+        monkeypatch.setattr(fcntl, "flock", late)
+        return winner, loser
+
+    winner, loser = raced("a")
+    with pytest.raises(RunHeldError):
+        loser.begin()
+    loser.abandon()
+    assert winner.directory.is_dir()
+    _, other = raced("b")
+    assert not other.begin(fresh=True)  # it takes another name
+    winner.abandon()
+    assert winner.directory.is_dir()  # made by another
+
+    mine = Run(tmp_path / "runs" / "c")
+    mine.begin()
+    mine.abandon()
+    assert not mine.directory.exists() and (tmp_path / "runs").is_dir()
+
+
+def test_a_directory_that_was_removed_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, run = fcntl.flock, Run(tmp_path / "a")
+
+    def late(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        run.directory.rmdir()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    run.begin()
+    assert run.directory.is_dir()
+    with pytest.raises(RunHeldError):
+        Run(tmp_path / "a").begin()
+
+
+def test_a_training_that_fails_leaves_no_directory_and_no_parent_of_one(text: str, tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"ab\xff")
+    before = content(tmp_path)
+    for source, out in (("bad", "a/b/c"), ("missing", "x")):
+        with pytest.raises(CorpusError):
+            begun(str(tmp_path / source), tmp_path / out)
+    assert content(tmp_path) == before and sorted(p.name for p in tmp_path.iterdir()) == ["bad", "text"]
+
+
+def test_a_path_through_a_missing_directory_means_the_run_at_its_end(text: str, tmp_path: Path) -> None:
+    trained(text, tmp_path / "run")
+    with pytest.raises(RunExistsError):
+        begun(text, tmp_path / "nope" / ".." / "run")
+    assert Run(tmp_path / "nope" / ".." / "run").directory == tmp_path / "run"
+    assert not (tmp_path / "nope").exists()
+
+
+def test_a_resume_that_fails_holds_nothing(text: str, tmp_path: Path) -> None:
+    run = trained(text, tmp_path / "run")
+    last = (run / "last.npz").read_bytes()
+    for break_it, mend_it, error in (
+        (
+            lambda: (run / "last.npz").write_bytes(last[:100]),
+            lambda: (run / "last.npz").write_bytes(last),
+            CheckpointError,
+        ),
+        (lambda: Path(text).write_text("x"), lambda: Path(text).write_text("abcd " * 100), CorpusError),
+    ):
+        break_it()
+        with pytest.raises(error):
+            prepare.resume(Run(run), SMALL)
+        mend_it()
+        prepare.resume(Run(run), SMALL).session.close()
+
+
+@pytest.mark.parametrize("where", ["initial", "checkpoint", "resume"])
+def test_an_engine_is_closed_where_what_comes_after_it_fails(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    closed: list[bool] = []
+    make = engines.make
+
+    def recorded(*arguments: Any) -> Any:
+        made = make(*arguments)
+        made.close = lambda: closed.append(True)  # type: ignore[method-assign]
+        return made
+
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    if where == "resume":
+        begun(text, tmp_path / "run")
+    monkeypatch.setattr(engines, "make", recorded)
+    with pytest.raises(ZeroDivisionError):
+        if where == "initial":
+            monkeypatch.setitem(charrnn.INITS, "own", fails)
+            begun(text, tmp_path / "run", SMALL.replace(init="own"))
+        elif where == "checkpoint":
+            monkeypatch.setattr(Run, "write_manifest", fails)
+            begun(text, tmp_path / "run")
+        else:
+            monkeypatch.setattr(Run, "rewind_metrics", fails)
+            prepare.resume(Run(tmp_path / "run"), SMALL)
+    assert closed
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file may become larger."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_run_that_is_to_be_replaced_stays_as_it_was_whatever_fails(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(text, tmp_path / "run")
+    before = content(run)
+    monkeypatch.setitem(charrnn.INITS, "nan", lambda W, *_: W.fill(np.nan))
+    with pytest.raises(ConfigError, match="choose"):
+        begun(text, run, SMALL.replace(init="nan"), force=True)
+    assert content(run) == before and sorted(p.name for p in run.iterdir()) == sorted(before)
+    with pytest.raises(CheckpointError):
+        begun(text, run, force=True, init_from=tmp_path / "nope")
+    needed = (begun(text, tmp_path / "other") / "last.npz").stat().st_size
+    for size in range(0, needed, needed // 50):
+        with pytest.raises(CharrnnError, match="too large"), full_disk(size):
+            begun(text, run, force=True)
+        assert content(run) == before and sorted(p.name for p in run.iterdir()) == sorted(before)
+    begun(text, run, force=True)
+    assert sorted(content(run)) == ["config.yaml", "last.npz", "manifest.json"]
+
+
+def test_a_kill_while_a_run_is_replaced_leaves_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+    """At each operation on files in turn; in between there is always a checkpoint to load."""
+    operations, old, new = map(int, child.output(child.start("replaced.py", tmp_path)).split())
+    assert operations > 15 and old > 5 and new > 5 and old + new == operations
+
+
+def test_a_training_that_is_cut_up_at_random_ends_with_the_bits_of_one_left_alone(tmp_path: Path) -> None:
+    """By SIGKILL, SIGINT, SIGTERM and SIGUSR1: with the right exit codes, and the same checkpoints and metrics."""
+    written = child.output(child.start("killed.py", tmp_path, SEED, scaled(5, 200)), 3000)
+    print(f"seed {SEED}:", written, end="")
+    assert json.loads(written)["signals"] >= scaled(5, 200)
+
+
+def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(text, tmp_path / "run")
+    replace = Run.replace
+
+    def interrupted(run: Run) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        replace(run)
+
+    monkeypatch.setattr(Run, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        begun(text, run, force=True)
+    prepared: Prepared = prepare.resume(Run(run), SMALL)
+    assert prepared.session.trainer.step == 0
+    prepared.session.close()

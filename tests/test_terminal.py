@@ -1,0 +1,141 @@
+"""What is shown fits the terminal, and nothing that is shown can command it."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from charrnn.cli.commands import with_flags
+from charrnn.cli.display import bar_line
+from charrnn.cli.main import in_own_words
+from charrnn.cli.terminal import LiveLine, visible, wrapped
+
+FIELDS = ("step 1,350", "1.345 nats", "1.940 bits", "gradient 0.52", "52,300 chars/s", "48 s left")
+
+
+@pytest.mark.parametrize("width", range(4, 140))
+def test_the_live_line_fits_any_width_and_keeps_the_time_left_longest(width: int) -> None:
+    line = bar_line(width, 0.45, *FIELDS)
+    assert len(line) <= width
+    assert ("48 s left" in line) == (width >= len("48 s left"))
+    here = [field in line for field in (FIELDS[5], " 45%", FIELDS[0], FIELDS[2], FIELDS[4], FIELDS[1], FIELDS[3])]
+    assert here == sorted(here, reverse=True), "a field is left out only with those that matter less"
+
+
+def test_at_80_columns_the_live_line_has_speed_and_time_left_and_a_bar() -> None:
+    line = bar_line(79, 0.5, *FIELDS)
+    assert "52,300 chars/s" in line and "48 s left" in line
+    assert line.count("█") >= line.count("░") - 1 > 0
+
+
+def test_a_line_is_broken_between_words_and_never_within_one() -> None:
+    line = "error: the path /a/very/long/path/that-has-hyphens/in-it cannot be read; check it"
+    for width in range(10, 90):
+        assert wrapped(line, width).split() == line.split()
+    assert max(map(len, wrapped(line, 60).splitlines())) <= 60
+
+
+def test_control_characters_are_escaped_and_text_is_left_alone() -> None:
+    assert visible("a\x1b[31mb\x07\x00\u202e") == "a\\x1b[31mb\\x07\\x00\\u202e"
+    assert visible("naïve\tΩ\n한 👩‍👩‍👧".replace("\u200d", "")) == "naïve\tΩ\n한 👩‍👩‍👧".replace("\u200d", "")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal of 80 columns: it has no file number, so that the width is the default."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_live_line_clears_all_rows_that_a_narrower_terminal_broke_it_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    live = LiveLine(stream)
+    live.draw("x" * 79)
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((20, 9)))
+    monkeypatch.setattr(Terminal, "fileno", lambda self: 2)
+    live.draw("y")
+    assert stream.getvalue() == "x" * 79 + "\x1b[3A\r\x1b[J" + "y"
+
+
+def test_a_live_line_is_not_drawn_where_there_is_no_terminal() -> None:
+    stream = io.StringIO()
+    LiveLine(stream).draw("x")
+    assert stream.getvalue() == ""
+
+
+FLAGS = {"tau": "--tau", "max_steps": "--max-steps", "stop": "--stop", "learning_rate": "--learning-rate"}
+
+
+@pytest.mark.parametrize(
+    "message, told",
+    [
+        ("tau 0: must be at least 1", "--tau 0: must be at least 1"),
+        (
+            "step 3: the loss is inf; try a smaller learning_rate",
+            "step 3: the loss is inf; try a smaller --learning-rate",
+        ),
+        ("a.yaml, line 3: max_steps 0: must be above 0", "a.yaml, line 3: max_steps 0: must be above 0"),
+        ("runs/max_steps: no run", "runs/max_steps: no run"),
+        ("where to stop", "where to stop"),
+        ("no Ω; stop takes other texts", "no Ω; --stop takes other texts"),
+        ("--max-steps '0': must be", "--max-steps '0': must be"),
+    ],
+)
+def test_an_error_names_the_flag_that_was_typed(message: str, told: str) -> None:
+    assert with_flags(message, FLAGS) == told
+
+
+@pytest.mark.parametrize(
+    "theirs, ours",
+    [
+        ("Invalid value for '--top-k': Input should be greater than or equal to 0", "--top-k: must be at least 0"),
+        ("Invalid value for '--seed': Input should be less than or equal to 9", "--seed: must be at most 9"),
+        (
+            "Invalid value for '--length': Input should be a valid integer, unable to parse string as an integer",
+            "--length: must be a whole number",
+        ),
+        (
+            "Invalid value for '--top-p': Input should be a valid number, unable to parse string as a number",
+            "--top-p: must be a number",
+        ),
+    ],
+)
+def test_an_error_of_a_library_is_told_in_own_words(theirs: str, ours: str) -> None:
+    assert in_own_words(theirs) == ours
+
+
+def test_what_training_shows_on_a_terminal_of_80_columns_has_no_torn_or_broken_line(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("the dog sat on the mat. " * 400)
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "charrnn", "train", "t.txt", "--hidden", "8", "--max-steps", "40"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=follower, stdout=follower, stdin=follower) as process:
+        os.close(follower)
+        shown = _read_all(leader, process)
+    lines = [line.split("\r\x1b[J")[-1] for line in shown.replace("\r\n", "\n").split("\n")]
+    assert process.returncode == 0
+    assert [line for line in lines if re.fullmatch(r"validation \d\.\d{4} nats, .* perplexity [\d.]+", line)]
+    assert max(map(len, lines)) <= 80
+
+
+def _read_all(leader: int, process: subprocess.Popen[bytes]) -> str:
+    data, end = b"", time.monotonic() + 60
+    while time.monotonic() < end:
+        ready, _, _ = select.select([leader], [], [], 0.1)
+        try:
+            piece = os.read(leader, 65536) if ready else b""
+        except OSError:  # the other side is closed, as Linux says it
+            break
+        if not piece and process.poll() is not None:
+            break
+        data += piece
+    os.close(leader)
+    return data.decode()
