@@ -469,6 +469,16 @@ def test_the_code_beside_the_equations_is_the_code_that_runs(
     assert 60 < running.count("\n") < 140
 
 
+def test_a_page_of_a_model_of_pieces_begins_each_afresh(tab: browser.Tab, tmp_path: Path) -> None:
+    model = untrained("\nabc", "lstm")
+    model.settings = {"pieces": "lines"}
+    tab.open(written(model, tmp_path / "pieces.html"))
+    enter(tab, "prompt", "ab")
+    tab.run("for (const symbol of '\\nca\\n') take(symbol, ids.get(symbol), false)")
+    A = np.exp(model.score("ab\nca\n").log_probabilities)
+    assert np.allclose(tab.run("entries.map((x) => x.p)"), A, atol=1e-5) and tab.complaints == []
+
+
 def test_unknown_characters_are_marked_and_skipped_with_a_word(pages: dict[str, Path], tab: browser.Tab) -> None:
     tab.open(pages["gru"])
     enter(tab, "prompt", "the ЖЖ\u202ecat")

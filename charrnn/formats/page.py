@@ -60,7 +60,8 @@ def content(model: Model, origin: Origin) -> bytes:
         "hidden": a.hidden,
         "shapes": list(a.shapes().items()),
         "layers": layers,
-        "prompt": BEGINNING if set(BEGINNING) <= set(model.symbols) else "",
+        "prompt": BEGINNING if set(BEGINNING) <= set(model.symbols) and model.end is None else "",
+        "end": model.end,
     }
     computed, printed = PHI[a.activation]
     network = filled(template("network.js"), cell=filled(template(f"{a.cell}.js"), phi=computed))

@@ -103,7 +103,8 @@ function tellUnknown() {
 function take(symbol, id, given) {
   const before = states;
   const p = before && id !== null ? softmax(logits(network, before))[id] : null;
-  if (id !== null) states = read(network, id, states || begin(network));
+  // The symbol that ends a piece begins the next one, which knows nothing of it.
+  if (id !== null) states = read(network, id, id !== model.end && states || begin(network));
   entries.push({ symbol, id, given, before, after: id === null ? null : states, p });
   if (!given) toSay += symbol;
 }
@@ -125,7 +126,8 @@ function start() {
     if (!line.firstChild) line.remove();
   }
   entries.length = same;
-  states = entries.reduce((last, entry) => entry.after || last, null);
+  const piece = model.end === null ? null : read(network, model.end, begin(network));
+  states = entries.reduce((last, entry) => entry.after || last, piece);
   for (const { symbol, id } of typed.slice(same)) take(symbol, id, true);
   // Without a beginning, the network begins a line.
   if (!states) states = read(network, ids.has("\n") ? ids.get("\n") : 0, begin(network));
