@@ -26,6 +26,7 @@ from charrnn.formats import Origin, page
 from charrnn.network.activations import TANH
 from charrnn.network.cells.rnn import RNN
 from charrnn.network.parameters import Architecture, Parameters, initial
+from charrnn.registry import BYTES
 
 TEXT = "".join(f"{i}: the {'cat' if i % 3 else 'dog'} sat on {i * i} mats, and {7 * i} more.\n" for i in range(120))
 PROMPT = "12: the "
@@ -94,7 +95,9 @@ def element(page: str, name: str) -> str:
 
 
 def untrained(symbols: Any, cell: str = "rnn", hidden: tuple[int, ...] = (5,)) -> charrnn.Model:
-    return charrnn.Model(initial(Architecture(len(symbols), hidden, cell=cell), np.random.default_rng(0)), symbols)
+    unit = "codepoint" if isinstance(symbols, str) else "grapheme"
+    weights = initial(Architecture(len(symbols), hidden, cell=cell), np.random.default_rng(0))
+    return charrnn.Model(weights, symbols, unit=unit)
 
 
 def written(model: charrnn.Model, path: Path) -> Path:
@@ -597,3 +600,14 @@ def enter(tab: browser.Tab, name: str, value: str) -> None:
     tab.run(
         f"$('{name}').value = {json.dumps(value)}; $('{name}').dispatchEvent(new Event('input', {{ bubbles: true }}))"
     )
+
+
+def test_a_model_of_bytes_is_refused_and_one_of_a_normal_form_carries_it(tmp_path: Path) -> None:
+    weights = initial(Architecture(256, (3,)), np.random.default_rng(0))
+    with pytest.raises(ConfigError, match="unit byte: a page shows characters"):
+        charrnn.export(charrnn.Model(weights, BYTES, unit="byte"), tmp_path / "p.html")
+    assert not (tmp_path / "p.html").exists()
+    few = initial(Architecture(2, (3,)), np.random.default_rng(0))
+    for form, said in (("nfkc", '"normalize":"NFKC"'), ("none", '"normalize":""')):
+        charrnn.export(charrnn.Model(few, "ab", normalize=form), tmp_path / "p.html")
+        assert said in (tmp_path / "p.html").read_text("utf-8").replace(" ", "")

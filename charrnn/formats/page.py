@@ -50,6 +50,8 @@ def content(model: Model, origin: Origin) -> bytes:
     """The page, UTF-8. ConfigError for a cell or φ that is not built in, and for weights beyond float32."""
     a = model.architecture
     _check_written(a.cell, a.activation)
+    if model.unit == "byte":
+        raise ConfigError("unit byte: a page shows characters; train a model of unit codepoint or grapheme for one")
     with np.errstate(over="ignore"):
         weights = model.parameters.vector.astype("<f4")
     if not np.isfinite(weights).all():
@@ -62,6 +64,7 @@ def content(model: Model, origin: Origin) -> bytes:
         "layers": layers,
         "prompt": BEGINNING if set(BEGINNING) <= set(model.symbols) and model.end is None else "",
         "end": model.end,
+        "normalize": "" if model.normalize == "none" else model.normalize.upper(),
     }
     computed, printed = PHI[a.activation]
     network = filled(template("network.js"), cell=filled(template(f"{a.cell}.js"), phi=computed))

@@ -79,7 +79,7 @@ const longestSymbol = model.symbols.reduce((longest, symbol) => Math.max(longest
 
 // What is typed, as symbols of the vocabulary, the longest first, and characters that it lacks.
 function encoded(text) {
-  const points = [...text];
+  const points = [...(model.normalize ? text.normalize(model.normalize) : text)];
   const found = [];
   for (let i = 0; i < points.length; ) {
     let n = Math.min(longestSymbol, points.length - i);
