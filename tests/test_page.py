@@ -308,7 +308,7 @@ NAME = "</title><script>window.caught = 1</script>\u202e\u2028<b>&{{weights}}"
 
 
 def test_what_comes_from_others_opens_no_element_and_turns_no_writing() -> None:
-    harmless = page.content(untrained("ab" * 14), Origin("x")).decode()
+    harmless = page.content(untrained([f"s{i}" for i in range(len(HOSTILE))]), Origin("x")).decode()
     text = page.content(untrained(HOSTILE), Origin(NAME)).decode()
     assert re.findall(r"</?\w+|<!\S+", text) == re.findall(r"</?\w+|<!\S+", harmless)
     assert not re.search("[\0-\x09\x0b-\x1f\x7f\u2028\u2029\u200f\u202e]", text)

@@ -271,7 +271,7 @@ def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = trained(text, tmp_path / "run")
-    replace = Run.replace
+    replace, handler = Run.replace, signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
 
     def interrupted(run: Run) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -280,6 +280,7 @@ def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(
     monkeypatch.setattr(Run, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         begun(text, run, force=True)
+    signal.signal(signal.SIGINT, handler)
     prepared: Prepared = prepare.resume(Run(run), SMALL)
     assert prepared.session.trainer.step == 0
     prepared.session.close()
