@@ -164,6 +164,12 @@ def _assemble(run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, w
         test=np.asarray(test) if len(test) > 1 else None,
     )
     notices = [streams.notice] if streams.notice else []
+    chosen = trainer.config.steps
+    if chosen and config.steps and chosen < config.steps:
+        notices.append(
+            f"so short a text is read {chosen / streams.steps_per_epoch:.0f} times, in {chosen:,} updates (max_steps); "
+            "with more it would be learnt by heart"
+        )
     if config.patience is None and trainer.config.patience is not None:
         notices.append(
             f"so long a run reads the text many times: it stops after {trainer.config.patience} evaluations, "
