@@ -17,6 +17,7 @@ from charrnn.registry import OPTIMIZERS
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.text.batches import Streams
 from charrnn.text.tokenizer import Tokenizer
+from charrnn.training import prepare
 from charrnn.training.loop import Step, Trainer
 from charrnn.training.optimizers import Updater, clip
 from charrnn.training.run import Run
@@ -252,6 +253,20 @@ def test_epochs_and_steps_limit_a_run_and_the_shorter_wins() -> None:
     t = trainer(max_steps=None, epochs=2)
     assert sum(1 for _ in t.steps()) == 2 * t.streams.steps_per_epoch
     assert sum(1 for _ in trainer(max_steps=5, epochs=2).steps()) == 5
+
+
+def test_a_short_text_without_a_limit_is_read_25_times_and_told_so(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("abcd " * 250)
+    small: dict[str, Any] = dict(hidden=(4,), batch_size=4, seq_length=20)
+    run = prepare.create([str(text)], Settings(**small), tmp_path / "a")
+    limit, epoch = run.session.trainer.config.max_steps, run.session.trainer.streams.steps_per_epoch
+    assert limit == 25 * epoch and f"read 25 times, in {limit} updates (max_steps)" in " ".join(run.notices)
+    run.session.close()
+    assert Run(tmp_path / "a").config({}).max_steps is None  # a resumed run may be given any other limit
+    longer = prepare.resume(Run(tmp_path / "a"), Settings(**small, max_steps=1000))
+    assert longer.session.trainer.config.max_steps == 1000 and "read 25 times" not in " ".join(longer.notices)
+    longer.session.close()
 
 
 def test_gradient_norms_by_layer_add_up_to_the_whole() -> None:

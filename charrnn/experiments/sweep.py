@@ -211,7 +211,9 @@ class Sweep:
         settings, share = self._settings[trial], 2.0 ** (round + 1 - self.rounds)
         limits: dict[str, float | None] = {"epochs": settings.epochs, "max_minutes": settings.max_minutes}
         scaled: Values = {key: value * share for key, value in limits.items() if value is not None}
-        return scaled if settings.steps is None else {**scaled, "max_steps": math.ceil(settings.steps * share)}
+        if settings.steps is None or (settings.max_steps is None and share == 1):  # left out, it fits the text
+            return scaled
+        return {**scaled, "max_steps": math.ceil(settings.steps * share)}
 
     def _side_by_side(self, todo: list[int], round: int) -> Iterator[Outcome]:
         """The outcomes of these trainings, `jobs` at a time, as they come."""

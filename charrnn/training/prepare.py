@@ -264,6 +264,12 @@ def _assemble(
             "sorted lines: the validation text is the end of the list, and each line is read after its neighbour; "
             "with pieces lines they are shuffled"
         )
+    chosen = trainer.config.steps
+    if chosen and config.steps and chosen < config.steps:
+        notices.append(
+            f"so short a text is read {chosen / streams.steps_per_epoch:.0f} times, in {chosen:,} updates (max_steps); "
+            "with more it would be learnt by heart"
+        )
     if config.patience is None and trainer.config.patience is not None:
         notices.append(
             f"so long a run reads the text many times: it stops after {trainer.config.patience} evaluations, "

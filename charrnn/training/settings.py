@@ -50,7 +50,9 @@ PIECES = ("none", "lines", "blank", "files")
 DTYPES, CUTS, CLIP_MODES = ("float32", "float64"), ("constant", "polynomial"), ("norm", "value")
 RECIPES = Path(__file__).parents[1] / "configs"
 ON_DIVERGENCE = ("stop", "rollback")
-STEPS = 3000  # of a run that is given no limit
+STEPS = 3000  # of a run that is given no limit, on a text that it reads at most so many times:
+READINGS = 25  # or oftener, for so many updates:
+LEAST_STEPS = 100
 
 
 def _setting(default: Any, help: str, metavar: str, panel: str) -> Any:
@@ -167,7 +169,10 @@ class OptimisationSettings(Checked):
 
     epochs: Positive | None = _setting(None, "Passes through the text.", "NUMBER", LENGTH)
     max_steps: Count | None = _setting(
-        None, f"Updates; {STEPS} if neither this nor the others are given.", "INTEGER", LENGTH
+        None,
+        f"Updates; {STEPS}, or fewer for a short text, if neither this nor the others are given.",
+        "INTEGER",
+        LENGTH,
     )
     max_minutes: Positive | None = _setting(None, "Minutes of training.", "NUMBER", LENGTH)
     patience: Count | None = _setting(
@@ -211,7 +216,7 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
 
     @property
     def steps(self) -> int | None:
-        """The limit on updates, with its default where no other limit is given."""
+        """The limit on updates, with its default for a long text where no other limit is given."""
         if self.max_steps is None and self.epochs is None and self.max_minutes is None:
             return STEPS
         return self.max_steps
@@ -219,14 +224,18 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
     def fitted(self, steps_per_epoch: int) -> Self:
         """What is left out and depends on the text, chosen by its updates in an epoch.
 
-        A long text is evaluated every 500 updates, a short one about once an epoch, and every run at least six times.
-        A text that is read more than 30 times would be learnt by heart: the run stops when validation gets no better.
+        A run that is given no limit reads a short text 25 times: the learning rate should have fallen before it is
+        learnt by heart (docs/quality.md). One that is given more than 30 epochs stops when validation gets no better. A
+        long text is evaluated every 500 updates, a short one about once an epoch, and every run at least six times.
         """
-        limits = [self.steps, self.epochs and math.ceil(self.epochs * steps_per_epoch)]
+        unlimited = self.max_steps is None and self.epochs is None and self.max_minutes is None
+        steps = min(STEPS, max(LEAST_STEPS, READINGS * steps_per_epoch)) if unlimited else self.max_steps
+        limits = [steps, self.epochs and math.ceil(self.epochs * steps_per_epoch)]
         run = min((int(limit) for limit in limits if limit), default=None)
         often = 500 if steps_per_epoch >= 100 else max(10, steps_per_epoch)
-        many_epochs = run is not None and run > 30 * steps_per_epoch
+        many_epochs = run is not None and run > 30 * steps_per_epoch and not unlimited
         chosen = {
+            "max_steps": steps,
             "warmup_steps": 100 if run is None else min(100, run // 30),
             "eval_every": often if run is None else max(1, min(often, run // 6)),
             "patience": 10 if many_epochs else None,
