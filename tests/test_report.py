@@ -84,8 +84,8 @@ EQUATIONS = [
     " ──────────────────────────────────────────────────────────",
     " 2.1       (6)           1.0e+00   2.0e-16   3.0e-16   h",
     "",
-    " relative error against complex-step differences, computed",
-    "                now; shapes: they do not fit",
+    "   relative error against complex-step differences, now;",
+    "                  shapes: they do not fit",
 ]
 LAGS = [
     "┏━━━━━━━┳━━━━━━━┳━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━┳━━━━━━━┓",

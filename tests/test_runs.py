@@ -313,3 +313,38 @@ def test_a_setting_that_is_given_is_not_taken_for_left_out_because_it_is_the_def
         charrnn.train("text.txt", out="runs/new", init_from="relu", max_steps=1, seq_length=9, **given)
     taken = charrnn.train("text.txt", out="runs/new", init_from="relu", max_steps=1, seq_length=9)
     assert taken.model.architecture.activation == "relu"
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["train", "text"], 2, "text: a run, not a text; go on with it: charrnn train --resume text"),
+        (["train", "runs/text"], 2, "a run, not a text; go on with it: charrnn train --resume runs/text"),
+        (["train", "quick"], 2, "a recipe is given as --config quick"),
+        (["train", "text.txt", "64"], 2, "several widths are one word, as in: --hidden 128,64"),
+        (["eval", "text.txt", "text.txt"], 2, "name it, and the run with --ckpt"),
+        (["sample", "shakespeare"], 2, "no run in runs/ here; for a text to go on from, type: charrnn sample --prompt"),
+    ],
+)
+def test_a_word_in_the_wrong_place_is_told_where_it_belongs(
+    here: Path, arguments: list[str], code: int, words: str
+) -> None:
+    done = command(*arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1) and words in done.err, done.err
+
+
+def test_a_run_and_a_text_may_stand_side_by_side(here: Path) -> None:
+    Path("other.txt").write_text("the dog sat on the mat.\n" * 5)
+    for name in ("eval", "inspect"):
+        flags = [] if name == "eval" else ["--lags", "3"]
+        pair = command(name, "text", "other.txt", *flags)
+        assert pair.code == 0 and pair.out == command(name, "other.txt", "--ckpt", "text", *flags).out
+
+
+def test_the_temperature_0_is_greedy(here: Path) -> None:
+    cold = command("sample", "text", "--temperature", "0", "--length", "30")
+    assert cold.out == command("sample", "text", "--greedy", "--length", "30").out and cold.code == 0
+
+
+def test_runs_takes_the_name_of_one(here: Path) -> None:
+    assert command("runs", "text").out == command("runs", "runs/text").out

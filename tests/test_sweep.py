@@ -208,15 +208,16 @@ def test_the_command_prints_the_table_and_the_losses_by_setting(text: str) -> No
     table, bars = done.out.split("\n\n")
     assert table.splitlines()[0].split()[:2] == ["run", "learning_rate"]
     assert table.splitlines()[1].startswith("02") and "next: charrnn sample --ckpt runs/text-sweep/02" in done.err
-    assert bars.splitlines()[0] == "learning_rate  lowest" and "█" in bars.splitlines()[1]
+    head, *values = bars.splitlines()
+    assert head == "learning_rate  lowest loss; the longest bar is the best" and "█" in values[1]
     refused = command("sweep", text, "--vary", "hidden=8", "--hidden", "16")
     assert refused.code == 2 and "--hidden does not go with --vary hidden" in refused.err
 
 
-def test_the_lowest_loss_of_each_value_has_a_bar_of_what_it_is_above_the_best() -> None:
+def test_the_lowest_loss_of_each_value_has_a_bar_of_what_it_is_below_the_worst() -> None:
     assert lines("dropout", [("0.1", 2.0), ("0.1", 1.5), ("0.2", 1.0), ("0.3", 1.25)]) == [
-        "dropout  lowest",
-        f"    0.1  1.5000  {'█' * 40}",
-        "    0.2  1.0000",
+        "dropout  lowest loss; the longest bar is the best",
+        "    0.1  1.5000",
+        f"    0.2  1.0000  {'█' * 40}",
         f"    0.3  1.2500  {'█' * 20}",
     ]

@@ -121,6 +121,12 @@ class Command(TyperCommand):
             error.args = (with_flags(str(error.args[0]), names), *error.args[1:])
             raise
 
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Writes what the command does, and examples."""
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Examples"):
+            formatter.write_dl(list(COMMANDS[self.name or ""].examples), col_max=60)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the sections in the order of their first flags."""
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -132,11 +138,6 @@ class Command(TyperCommand):
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Writes the examples."""
-        with formatter.section("Examples"):
-            formatter.write_dl(list(COMMANDS[self.name or ""].examples), col_max=60)
 
 
 def with_flags(message: str, flags: Mapping[str, str]) -> str:
@@ -150,7 +151,7 @@ def with_flags(message: str, flags: Mapping[str, str]) -> str:
         name, before, after = match[0], message[: match.start()], message[match.end() :]
         meant = (
             name in flags
-            and ("_" in name or not before or after.startswith(" takes "))
+            and ("_" in name or not before or (before.endswith("; ") and after.startswith(" takes ")))
             and not re.search(r"line \d+: $", before)
         )
         return flags[name] if meant else name

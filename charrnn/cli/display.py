@@ -76,7 +76,7 @@ class Display:
                 f"{streams.longest:,} at most"
             )
         say(
-            f"network   {layers} of {widths} units, "
+            f"network   {architecture.cell}, {layers} of {widths} units, "
             f"{trainer.parameters.vector.size:,} parameters, {describe_bytes(need.memory_bytes)} of memory",
             HEAD,
         )
@@ -159,7 +159,8 @@ class Display:
             if score:
                 say(f"{name:<11}{short(score, result.model.unit)}")
         if result.validation and result.yardsticks:
-            say("beside it, bits per character of the validation text:")
+            unit = "character" if self.config.unit == "codepoint" else "code point"
+            say(f"beside it, bits per {unit} of the validation text:")
             for line in lines(result.validation.nats_per_char, result.model.parameters.vector.size, result.yardsticks):
                 say(line)
         elif result.validation and beside:
@@ -175,7 +176,8 @@ class Display:
         if not interrupted:
             seconds = self._session.trainer.seconds
             say(f"{result.steps:,} steps in {_duration(seconds)}; best network in {result.checkpoint}")
-            say(f"next: charrnn sample --ckpt {result.run}")
+            whole = "" if self.config.pieces == "none" else " --pieces 20 --new"
+            say(f"next: charrnn sample --ckpt {result.run}{whole}")
 
 
 def bar_line(width: int, progress: float, step: str, nats: str, bits: str, gradient: str, speed: str, left: str) -> str:

@@ -29,11 +29,12 @@ SIDE_BY_SIDE = 128  # streams of a longer one
 
 
 def evaluate(
-    file: Annotated[
-        str | None,
+    arguments: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="Text file, directory, or - for standard input; left out, or a run, the run's own text.",
-            metavar="[TEXT]",
+            help="A run, a text, or a run and a text: a file, a directory, or - for standard input. Without a text the "
+            "run's own is scored, without a run the newest good one scores.",
+            metavar="[RUN] [TEXT]",
             show_default=False,
         ),
     ] = None,
@@ -103,7 +104,7 @@ def evaluate(
     check_unknown(unknown)
     if per_char is not None:
         check_suffix(per_char)
-    file, ckpt = text_or_run(file, ckpt)
+    file, ckpt = text_or_run(arguments, ckpt)
     path = chosen(ckpt)
     model, run = load(path), run_of(path)
     if dtype:
@@ -153,12 +154,13 @@ def evaluate(
     if missing and missing.count:
         sys.stdout.write(f"{unknown_line(missing, unknown)}\n")
     if compared and measured:
-        sys.stdout.write(f"\nbits per character of the {held or 'text'}, from the worst to the best:\n")
+        unit = "code point" if model.unit != "codepoint" else "character"
+        sys.stdout.write(f"\nbits per {unit} of the {held or 'text'}, from the worst to the best:\n")
         nats, weights = compared.nats_per_char, model.parameters.vector.size
         for line in (*beside_lines(nats, weights, measured), "", *growth_lines(nats, weights, measured), ""):
             sys.stdout.write(f"{line}\n")
     for sentence in sentences:
-        sys.stdout.write(f"{sentence}\n")
+        terminal.tell(sentence)
 
 
 def _score(model: Model, ids: Any, name: str, offset: int, streams: int, workers: int, write: Write | None) -> Score:

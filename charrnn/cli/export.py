@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-from charrnn.cli.options import Ckpt, check_utf8, chosen, one_checkpoint
+from charrnn.cli.options import RUN_HELP, Ckpt, check_utf8, chosen, one_checkpoint
 
 
 def export(
     *,
-    run: Annotated[
-        list[Path] | None, typer.Argument(help="The same as --ckpt.", metavar="RUN", show_default=False)
-    ] = None,
+    run: Annotated[list[Path] | None, typer.Argument(help=RUN_HELP, metavar="RUN", show_default=False)] = None,
     file: Annotated[Path, typer.Argument(help="File to write; its ending names the format: .html.", metavar="FILE")],
     ckpt: Ckpt = None,
 ) -> None:

@@ -31,7 +31,7 @@ def gradcheck(
     tau: Annotated[int | None, typer.Option(min=1, help="Steps that an error travels.", metavar="INTEGER")] = None,
     ckpt: Annotated[
         Path | None,
-        typer.Option(help="The same as a flag; 400 weights of each array are checked.", metavar="RUN"),
+        typer.Option(help="The same, as a flag; 400 weights of each array are checked.", metavar="RUN"),
     ] = None,
     equations: Annotated[
         bool, typer.Option("--equations", help="Check the document's equations one by one, as printed and as computed.")
@@ -59,6 +59,8 @@ def gradcheck(
         _equations(seed, as_json)
         return
 
+    from tqdm import tqdm
+
     from charrnn.model import load
     from charrnn.network.truncation import truncation as made
     from charrnn.verify.gradcheck import TOLERANCE, problem_of, small_problem
@@ -71,8 +73,12 @@ def gradcheck(
         else small_problem(widths, activation, T, seed=seed, cell=cell)
     )
     checks: list[Any] = []
-    for name in names:
-        checks += check(problem, made(name, T, tau=None if name == "full" else tau or 3), seed)
+    methods = 2 * len(list(problem.parameters)) * len(names)
+    with tqdm(total=methods, desc="checking", unit="array", disable=None, delay=1.0, leave=False) as bar:
+        for name in names:
+            for one in check(problem, made(name, T, tau=None if name == "full" else tau or 3), seed):
+                checks.append(one)
+                bar.update()
     passed = all(check.passed for check in checks)
     if as_json:
         rows = [asdict(check) for check in checks]
@@ -81,6 +87,8 @@ def gradcheck(
         from charrnn.report.gradient import checks_table
 
         _show(checks_table(checks, TOLERANCE))
+        if passed:
+            print(f"all {len(checks)} comparisons agree")
     if not passed:
         raise CheckFailed("a gradient differs from its numerical value by more than the tolerance; see the table")
 

@@ -13,10 +13,13 @@ from charrnn.cli.options import Ckpt, Encoding, check_utf8, chosen, text_or_run,
 
 
 def inspect(
-    text: Annotated[
-        str | None,
+    arguments: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="Text to measure on, or - for standard input; a run stands for the text it was trained on."
+            help="A run, a text, or a run and a text, a file or - for standard input. Without a text it is measured on "
+            "the run's own, without a run the newest good one is.",
+            metavar="[RUN] [TEXT]",
+            show_default=False,
         ),
     ] = None,
     ckpt: Ckpt = None,
@@ -52,7 +55,7 @@ def inspect(
     from charrnn.verify.inspection import inspect as measure
 
     check_unknown(unknown)
-    text, ckpt = text_or_run(text, ckpt)
+    text, ckpt = text_or_run(arguments, ckpt)
     path = chosen(ckpt)
     checkpoint, run = load(path), run_of(path)
     if text is not None:

@@ -98,14 +98,21 @@ def chosen(ckpt: Path | None) -> Path:
     return run.path
 
 
-def text_or_run(text: str | None, ckpt: Path | None) -> tuple[str | None, Path | None]:
-    """The text and the checkpoint that are meant where a run stands in the place of the text, as in `inspect runs/x`.
+def text_or_run(words: list[str] | None, ckpt: Path | None) -> tuple[str | None, Path | None]:
+    """The text and the checkpoint that are meant by the arguments: a text, a run for its own text, or a run and a text.
 
-    A file or directory of this name that is no checkpoint is the text.
+    A file or directory that has the name of a run and is no checkpoint is the text. ConfigError for more words.
     """
     from charrnn.training.runs import located
 
-    if text is None or ckpt is not None:
+    if not words:
+        return None, ckpt
+    *before, text = words
+    if len(before) == 1 and ckpt is None and (run := located(before[0])) is not None:
+        return text, run
+    if before:
+        raise ConfigError(f"{' '.join(words)}: one text is read at a time; name it, and the run with --ckpt")
+    if ckpt is not None:
         return text, ckpt
     run = located(text)
     if run is None or (run != Path(text) and os.path.exists(text)):

@@ -25,9 +25,9 @@ def runs(
     States: training (at work now), finished (at a limit of its own), stopped (can go on), diverged, untrained, damaged,
     foreign (of a cell that a module of one's own registers).
     """
-    from charrnn.training.runs import summaries
+    from charrnn.training.runs import located, summaries
 
-    found = summaries(directory)
+    found = summaries(located(directory) or directory)
     if not found and not directory.is_dir():
         raise CheckpointError(f"{directory}: no such directory; train a run: charrnn train corpus.txt")
     if as_json:
@@ -40,7 +40,7 @@ def runs(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("name", overflow="fold", min_width=12)
     table.add_column("cell")
     for head in ("parameters", "steps", "nats", "bits", "age"):

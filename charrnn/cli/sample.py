@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charrnn.cli import terminal
-from charrnn.cli.options import Ckpt, check_utf8, chosen, one_checkpoint
+from charrnn.cli.options import RUN_HELP, Ckpt, check_utf8, chosen, one_checkpoint
 from charrnn.errors import CheckFailed, ConfigError
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ OWN = "own"  # stands for the run's training text; a file of this name is ./own
 
 
 def sample(
-    run: Annotated[
-        list[str] | None, typer.Argument(help="The same as --ckpt.", metavar="[RUN]", show_default=False)
-    ] = None,
+    run: Annotated[list[str] | None, typer.Argument(help=RUN_HELP, metavar="RUN", show_default=False)] = None,
     ckpt: Ckpt = None,
     length: Annotated[
         int | None,
@@ -58,7 +56,7 @@ def sample(
         str, typer.Option(help="Unknown characters of the prompt: error, skip or replace.", metavar="NAME")
     ] = "error",
     temperature: Annotated[
-        float, typer.Option(help="Below 1 safer, above 1 bolder (Model.sample: 1).", metavar="NUMBER")
+        float, typer.Option(help="Below 1 safer, above 1 bolder, 0: --greedy (Model.sample: 1).", metavar="NUMBER")
     ] = 0.8,
     top_k: Annotated[
         int, typer.Option(min=0, help="Draw from the k most probable characters only; 0: from all.", metavar="INTEGER")
@@ -115,6 +113,8 @@ def sample(
     from charrnn.text.tokenizer import check_unknown
 
     check_unknown(unknown)
+    if temperature == 0:  # without chance, as the limit has it
+        temperature, greedy = 1.0, True
     Choice(temperature, top_k, top_p, greedy)  # before anything is read
     path = chosen(_checkpoint(run or [], ckpt))
     model = load(path)
@@ -208,8 +208,8 @@ def _checkpoint(words: list[str], ckpt: Path | None) -> Path | None:
         if len(words) > 1 or located(text) is None:
             flag = "--prompt-file" if Path(text).is_file() else "--prompt"
             raise ConfigError(
-                f"{text}: no run and no checkpoint{hint(text)}; for a text to go on from, type: "
-                f"charrnn sample {flag} {shlex.quote(text)}"
+                f"{text!r}: no checkpoint, and no run in {RUNS}/ here{hint(text)}; for a text to go on from, "
+                f"type: charrnn sample {flag} {shlex.quote(text)}"
             )
     return named
 

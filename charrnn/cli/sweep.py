@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,7 +92,8 @@ def sweep(
     best = made.outcomes[0]
     if best.state == "finished":
         run = made.run_directory(best.trial)
-        say(f"next: charrnn sample --ckpt {run}, or train longer: charrnn train CORPUS --config {run}/config.yaml")
+        longer = f"{shlex.join(corpus)} --config {run}/config.yaml --max-steps {10 * (best.steps or 100)}"
+        say(f"next: charrnn sample --ckpt {run}, or train longer: charrnn train {longer}")
 
 
 def _words(made: Sweep, trial: int) -> str:

@@ -40,6 +40,11 @@ def say(line: str, indent: int = INDENT) -> None:
     print(wrapped(line, columns(sys.stderr), indent) if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
 
 
+def tell(line: str) -> None:
+    """Prints a line on standard output, broken between words where that is a terminal."""
+    print(wrapped(line, columns(sys.stdout), 0) if sys.stdout.isatty() else line)
+
+
 def visible(text: str) -> str:
     """The text with every control character but line ends and tabs as an escape: a terminal obeys them."""
     if text.isprintable():

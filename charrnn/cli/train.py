@@ -89,8 +89,7 @@ def train(
     if run is None and not corpus:
         raise ConfigError("name a text to train on, as in: charrnn train corpus.txt")
     for name in corpus or []:
-        if name.isdecimal() and not Path(name).exists():
-            raise ConfigError(f"{name}: no such text; several widths are one word, as in: --hidden 128,{name}")
+        _check_is_text(name)
     with Signals() as signals:
         try:
             signals.raises = True
@@ -102,6 +101,20 @@ def train(
         if signals.first is not None:
             print(signals.last_line, file=sys.stderr)
             raise typer.Exit(signals.exit_code)
+
+
+def _check_is_text(name: str) -> None:
+    """ConfigError that says what to type for a word that is no text but something else that is known."""
+    from charrnn.training.runs import located
+
+    if (run := located(name)) is not None and (run == Path(name) or not Path(name).exists()):
+        raise ConfigError(f"{name}: a run, not a text; go on with it: charrnn train --resume {name}")
+    if Path(name).exists():
+        return
+    if name.isdecimal():
+        raise ConfigError(f"{name}: no such text; several widths are one word, as in: --hidden 128,{name}")
+    if name in recipes():
+        raise ConfigError(f"{name}: no such text; a recipe is given as --config {name}")
 
 
 def _train(

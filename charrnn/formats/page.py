@@ -139,7 +139,7 @@ def _facts(model: Model, origin: Origin) -> str:
     a = model.architecture
     facts = {
         "network": f"{a.cell}, {len(a.hidden)} layer{'s' if len(a.hidden) > 1 else ''} of "
-        f"{', '.join(map(str, a.hidden))} units" + (f", φ\u00a0{a.activation}" if a.cell == "rnn" else ""),
+        f"{', '.join(map(str, a.hidden))} units" + (f", φ = {a.activation}" if a.cell == "rnn" else ""),
         "parameters": f"{model.parameters.vector.size:,}",
         "vocabulary": f"{a.symbols:,} characters",
     }

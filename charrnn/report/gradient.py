@@ -44,7 +44,7 @@ def equations_table(rows: Sequence[Equation]) -> Table:
     """A row for each equation: its error as printed, mended where it is wrong, and that of the program."""
     table = Table(
         title="the equations of Mathematics of Backpropagation Through Time (J. Vera, 2025)",
-        caption="relative error against complex-step differences, computed now; shapes: they do not fit",
+        caption="relative error against complex-step differences, now; shapes: they do not fit",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
