@@ -171,6 +171,9 @@ def test_what_every_training_would_meet_ends_the_sweep(text: str) -> None:
     Path("short.txt").write_text("too short")
     with pytest.raises(CorpusError, match=r"short\.txt"):
         Sweep(Path("s"), ["short.txt"], SMALL, [{"seed": 1}]).run()
+    with pytest.raises(CorpusError, match="nowhere"):
+        Sweep(Path("u"), ["nowhere"], SMALL, [{"seed": 1}, {"seed": 2}]).run()
+    assert not Path("u").exists()
     for words, corpus, settings, values in (
         ("val_frac", text, SMALL.replace(val_frac=0.0), {}),
         ("standard input", "-", SMALL, {}),

@@ -196,6 +196,11 @@ class Sweep:
                     self._outcomes[outcome.trial, round] = outcome
                     self._keep()
                     done(outcome)
+        except CharrnnError:
+            if [path.name for path in self.directory.iterdir()] == [PLAN]:  # nothing was trained: nothing stays
+                (self.directory / PLAN).unlink()
+                self.directory.rmdir()
+            raise
         finally:
             lock.unlock()
 
