@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import unicodedata
@@ -160,6 +161,21 @@ def test_unknown_graphemes_are_listed_with_their_place_skipped_or_replaced() -> 
         tokenizer.encode("ab\nab🇩🇪b", source="t")
     assert tokenizer.decode(tokenizer.encode("a🇩🇪b", unknown="replace")) == "a b"
     assert tokenizer.decode(tokenizer.encode("a🇩🇪b", unknown="skip")) == "ab"
+
+
+@pytest.mark.parametrize("unit", ["codepoint", "grapheme"])
+@pytest.mark.parametrize("more", ["", "".join(map(chr, range(0x4E00, 0x4F00)))], ids=["few", "257 or more"])
+def test_a_piece_of_ascii_bytes_has_the_ids_of_its_text_and_the_same_error(unit: str, more: str) -> None:
+    tokenizer = Tokenizer.from_text("ab\r\n\n" + more, unit)
+    for text in ("ab\r\nba\n", "\r\n" * 3, ""):
+        ids = tokenizer.encode_piece(text.encode("ascii"))
+        assert ids.dtype == (np.uint16 if more else np.uint8)
+        cut = re.findall("\r\n|.|\n", text) if unit == "grapheme" else list(text)
+        assert [tokenizer.symbols[i] for i in ids] == cut
+        assert ids.tolist() == tokenizer.encode_piece(text).tolist()
+    with pytest.raises(CorpusError, match=r"line 2, column 2: the model does not know 'c' "):
+        tokenizer.encode_piece(b"a\nbca")
+    assert tokenizer.decode(tokenizer.encode_piece(b"acb", unknown="skip")) == "ab"
 
 
 @pytest.fixture(scope="module")
