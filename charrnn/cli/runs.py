@@ -29,7 +29,8 @@ def runs(
 
     found = summaries(located(directory) or directory)
     if not found and not directory.is_dir():
-        raise CheckpointError(f"{directory}: no such directory; train a run: charrnn train corpus.txt")
+        kind = "a file, not a directory of runs" if directory.exists() else "no such directory, and no run of this name"
+        raise CheckpointError(f"{directory}: {kind}; train a run: charrnn train corpus.txt")
     if as_json:
         print(json.dumps({"runs": [_plain(run) for run in found]}, allow_nan=False))
         return

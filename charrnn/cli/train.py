@@ -77,7 +77,9 @@ def train(
     if resume is not None:
         from charrnn.training.runs import open_run
 
-        _refuse_with_resume(config=config, out=out, init_from=init_from, force=force or None)
+        _refuse_with_resume(
+            config=config, out=out, init_from=init_from, force=force or None, unknown=unknown != "error"
+        )
         run, origins = open_run(resume), dict.fromkeys(FIELDS, str(resume))
         resolved = run.resumed_settings(settings)
     else:

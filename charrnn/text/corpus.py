@@ -83,7 +83,7 @@ def encode_corpus(
         digest, own = _survey(sources)
         if tokenizer is None or unknown == GROW:
             before = tokenizer.symbols if tokenizer else ()
-            if not own and not before:
+            if not sources.bytes or (not own and not before):
                 raise CorpusError(f"{', '.join(arguments)}: the text is empty; name one that holds characters")
             tokenizer = Tokenizer.of({*own, *before}, reading.unit, reading.normalize)
         keep = ids_path is not None and (sources.once or sources.bytes * tokenizer.dtype.itemsize > IN_MEMORY)
