@@ -49,9 +49,10 @@ def runs(
     table.add_column("state", no_wrap=True)
     for run in found:
         widths = ",".join(map(str, run.hidden))
+        unit = "" if run.unit == "codepoint" else f" {run.unit}s"  # what the losses are per
         table.add_row(
             Text(shown(run.path.name or str(run.path))),
-            Text("" if run.cell is None else f"{run.cell} {widths}"),
+            Text("" if run.cell is None else f"{run.cell} {widths}{unit}"),
             "" if run.parameters is None else f"{run.parameters:,}",
             "" if run.steps is None else f"{run.steps:,}",
             "" if run.validation is None else f"{run.validation:.4f}",
@@ -73,6 +74,7 @@ def _plain(run: Any) -> dict[str, object]:
         "state": run.state,
         "problem": run.problem,
         "cell": run.cell,
+        "unit": run.unit,
         "hidden": list(run.hidden),
         "parameters": run.parameters,
         "steps": run.steps,

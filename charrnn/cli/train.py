@@ -181,7 +181,9 @@ def _print_settings(settings: Settings, origins: dict[str, str], as_json: bool) 
         print(json.dumps(settings.plain()))
         return
     for name, origin in origins.items():
-        print(f"{name + ':':<18}{as_written(getattr(settings, name)):<14}  # {origin}")
+        value = getattr(settings, name)
+        chosen = ", chosen when the text is known, or none" if value is None else ""
+        print(f"{name + ':':<18}{as_written(value):<14}  # {origin}{chosen}")
 
 
 def _refuse_with_resume(**others: object) -> None:
