@@ -267,6 +267,21 @@ def test_a_training_that_is_cut_up_at_random_ends_with_the_bits_of_one_left_alon
     assert json.loads(written)["signals"] >= scaled(5, 200)
 
 
+def test_a_run_whose_replacement_cannot_be_ended_is_not_held(tmp_path: Path) -> None:
+    (tmp_path / ".next").mkdir()
+    (tmp_path / ".next" / "last.npz").write_bytes(b"new")
+    (tmp_path / "last.npz" / "in the way").mkdir(parents=True)
+    run = Run(tmp_path)
+    with pytest.raises(OSError):
+        run.lock()
+    assert not run.is_locked()
+    (tmp_path / "last.npz" / "in the way").rmdir()
+    (tmp_path / "last.npz").rmdir()
+    run.lock()
+    assert run.is_locked() and run.last.read_bytes() == b"new" and not (tmp_path / ".next").exists()
+    run.unlock()
+
+
 def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
