@@ -267,6 +267,30 @@ def test_a_training_that_is_cut_up_at_random_ends_with_the_bits_of_one_left_alon
     assert json.loads(written)["signals"] >= scaled(5, 200)
 
 
+def test_a_checkpoint_of_another_network_than_that_of_the_settings_is_not_gone_on_from(
+    text: str, tmp_path: Path
+) -> None:
+    trained(text, tmp_path / "run")
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace('"tanh"', '"relu"'))  # as many weights
+    before = content(tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"last\.npz: cannot be resumed \(another architecture\); "):
+        charrnn.resume(tmp_path / "run", max_steps=4)
+    assert content(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("length", [200, 201])
+def test_a_validation_text_is_said_to_be_cut_where_it_is(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.setattr(prepare, "VALIDATION_CHARACTERS", 200)
+    (tmp_path / "validation").write_text(("abcd " * 41)[:length])
+    prepared = prepare.create([text], SMALL.replace(val_file=str(tmp_path / "validation")), tmp_path / "run")
+    prepared.session.close()
+    assert prepared.session.validation is not None and len(prepared.session.validation) == 200
+    assert any("the first 200 characters are scored" in notice for notice in prepared.notices) == (length > 200)
+
+
 def test_a_run_whose_replacement_cannot_be_ended_is_not_held(tmp_path: Path) -> None:
     (tmp_path / ".next").mkdir()
     (tmp_path / ".next" / "last.npz").write_bytes(b"new")
