@@ -176,7 +176,8 @@ def test_parts_are_whole_pieces_drawn_at_random_by_the_seed() -> None:
     for same, seed in ((True, 1), (False, 2)):
         others = parts(text, pieces="lines", val_frac=0.1, test_frac=0.2, seed=seed)
         assert np.array_equal(others.validation, made.validation) == same
-    assert made.items()[0][0] == "training" and made.end == 0
+    assert [(name, offset) for name, _, offset in made.items()] == [("training", 0), ("validation", 0), ("test", 0)]
+    assert made.end == 0
 
 
 def test_a_text_of_too_few_pieces_is_refused() -> None:

@@ -279,6 +279,19 @@ def test_a_checkpoint_of_another_network_than_that_of_the_settings_is_not_gone_o
     assert content(tmp_path / "run") == before
 
 
+def test_a_run_is_held_until_its_session_is_closed_whether_it_is_new_or_resumed(text: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    longer = SMALL.replace(max_steps=4)
+    for start in (lambda: prepare.create([text], SMALL, out), lambda: prepare.resume(Run(out), longer)):
+        prepared = start()
+        for _ in prepared.session.events():
+            with pytest.raises(RunHeldError):
+                Run(out).begin(force=True)
+        assert Run(out).is_locked()
+        prepared.session.close()
+        assert not Run(out).is_locked()
+
+
 @pytest.mark.parametrize("length", [200, 201])
 def test_a_validation_text_is_said_to_be_cut_where_it_is(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
