@@ -24,7 +24,7 @@ from charrnn import engine as engines
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, RunExistsError, RunHeldError
 from charrnn.training import prepare
 from charrnn.training.prepare import Prepared
-from charrnn.training.run import Run
+from charrnn.training.run import Run, Source
 from charrnn.training.settings import Settings
 
 SMALL = Settings(hidden=(4,), batch_size=2, seq_length=5, max_steps=2, threads=1)
@@ -302,6 +302,28 @@ def test_a_validation_text_is_said_to_be_cut_where_it_is(
     prepared.session.close()
     assert prepared.session.validation is not None and len(prepared.session.validation) == 200
     assert any("the first 200 characters are scored" in notice for notice in prepared.notices) == (length > 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("config.yaml", lambda run: run.write_config(SMALL)),
+        ("manifest.json", lambda run: run.write_manifest(Source(["t"], "", 1, "error", {}), {})),
+        ("metrics.jsonl", lambda run: run.rewind_metrics(0)),
+        ("best.npz", lambda run: run.keep_best_from_last()),
+    ],
+)
+def test_a_link_in_a_run_is_replaced_and_what_it_points_to_left_alone(tmp_path: Path, name: str, write: Any) -> None:
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    run.mkdir()
+    (run / "last.npz").write_bytes(b"last")
+    (run / name).symlink_to(victim)
+    if name != "best.npz":  # which is written where there is none: its link leads nowhere
+        victim.write_text('{"step": 1}\n')
+    before = victim.read_text() if victim.exists() else None
+    write(Run(run))
+    assert (run / name).is_file() and not (run / name).is_symlink()
+    assert (victim.read_text() if victim.exists() else None) == before
 
 
 def test_a_run_whose_replacement_cannot_be_ended_is_not_held(tmp_path: Path) -> None:
