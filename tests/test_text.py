@@ -67,6 +67,17 @@ def test_a_text_in_bytes_is_read_as_far_as_it_is_utf_8(tmp_path: Path) -> None:
     assert read_corpus([str(tmp_path / "t")], Reading(unit="byte")) == "a\ufffdé\r\n"
 
 
+def test_sequences_become_shorter_by_less_than_half_to_use_a_short_text() -> None:
+    shorter = 0
+    for characters in range(30, 600, 7):
+        for T in (9, 24, 25):
+            streams = Streams(np.zeros(characters, np.uint8), 4, T)
+            asked = min(T, characters - 1)
+            assert asked // 2 < streams.seq_length <= asked
+            shorter += streams.seq_length < asked
+    assert shorter
+
+
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes(b"\xef\xbb\xbfab")
     assert read_corpus([str(tmp_path / "t")]) == "ab"

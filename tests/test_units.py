@@ -87,6 +87,16 @@ def test_a_text_in_pieces_has_the_graphemes_of_the_whole() -> None:
         assert found == list(graphemes(text)) and "".join(found) == text, pieces
 
 
+def test_a_text_without_line_ends_is_cut_between_graphemes_as_soon_as_two_are_known() -> None:
+    text = "e\u0301🇩🇪" * 20
+    pieces = list(whole_graphemes(text[i : i + 4] for i in range(0, len(text), 4)))
+    assert (
+        "".join(pieces) == text
+        and [symbol for piece in pieces for symbol in graphemes(piece)] == ["e\u0301", "🇩🇪"] * 20
+    )
+    assert max(map(len, pieces)) <= 8  # a piece, and what was held of the one before
+
+
 def test_graphemes_are_what_a_reader_takes_for_a_character() -> None:
     expected = ["é", FAMILY, "🇩🇪", "🇫🇷", ROCKET, HINDI, THAI, "\r\n", "각"]
     assert graphemes("".join(expected)) == expected
