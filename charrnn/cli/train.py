@@ -122,7 +122,7 @@ def _train(
     from charrnn.cli.display import Display
     from charrnn.training import prepare
 
-    with Display(settings) as display:
+    with Display() as display:
         if run is not None:
             prepared = prepare.resume(run, settings, display.reading, corpus)
         else:

@@ -15,11 +15,11 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from charrnn import __version__
+from charrnn import __version__, blas
 from charrnn.errors import CheckpointError, ConfigError, RunExistsError, RunHeldError, StorageError
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.durable import append_line, atomic_write_bytes, fsync_directory, read_small
@@ -29,6 +29,7 @@ MOST_OF_MANIFEST, MOST_OF_METRICS = 1_000_000, 1_000_000_000  # bytes
 RUNS = Path("runs")  # where runs are made and looked for
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
 STAGED, NEXT = ".new.tmp", ".next"  # directories in a run's own: a new run that is being written, and one that is whole
+MADE_WITH = ("charrnn", "python", "numpy", "platform", "processor")
 ATTEMPTS = 100  # to lock a directory that others make and remove
 
 
@@ -44,12 +45,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run says of itself: its texts, their checksum, what became of unknown characters, and the BLAS."""
+    """What a run says of itself: its texts, their checksum, what became of unknown characters, and the BLAS.
+
+    characters: of the text. made_with: versions, system and processor, by what they are of. Both are empty if unknown.
+    """
 
     corpus: list[str]
     sha256: str
     unknown: str
     blas: dict[str, object]
+    characters: int | None = None
+    made_with: dict[str, str] = field(default_factory=dict)
 
 
 def default_directories(corpus: list[str], runs: Path = RUNS) -> Iterator[Path]:
@@ -205,7 +211,7 @@ class Run:
             os.close(self._lock)
             self._lock = None
 
-    def write_manifest(self, source: Source, blas: Mapping[str, object]) -> None:
+    def write_manifest(self, source: Source, library: Mapping[str, object]) -> None:
         """Writes manifest.json."""
         import numpy as np
 
@@ -214,11 +220,12 @@ class Run:
             "python": platform.python_version(),
             "numpy": np.__version__,
             "platform": platform.platform(),
+            "processor": blas.processor(),
             "corpus": source.corpus,
             "sha256": source.sha256,
             "characters": source.characters,
             "unknown": source.unknown,
-            "blas": dict(blas),
+            "blas": dict(library),
             "command": ["charrnn", *sys.argv[1:]],
         }
         self._write_manifest(manifest)
@@ -255,8 +262,14 @@ class Run:
             corpus = content.get("corpus")
             if not isinstance(corpus, list) or not all(isinstance(name, str) for name in corpus):
                 raise ValueError("corpus must be a list of names")
+            characters = content.get("characters")
             return Manifest(
-                corpus, fields.text(content, "sha256"), fields.text(content, "unknown"), fields.mapping(content, "blas")
+                corpus,
+                fields.text(content, "sha256"),
+                fields.text(content, "unknown"),
+                fields.mapping(content, "blas"),
+                characters if isinstance(characters, int) else None,
+                {key: content[key] for key in MADE_WITH if isinstance(content.get(key), str)},
             )
         except (FileNotFoundError, NotADirectoryError):
             raise CheckpointError(
