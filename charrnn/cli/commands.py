@@ -77,6 +77,14 @@ COMMANDS = {
         "Write a model into one file for others: a page that runs it in any browser.",
         (("charrnn export book book.html", "runs/book, to open by a double click or to send"),),
     ),
+    "report": Entry(
+        "report",
+        "Write what came of one or several trainings as a page: curves, yardsticks, samples, surprise, units.",
+        (
+            ("charrnn report book", "runs/book, into report.html"),
+            ("charrnn report gru lstm --out cells.html", "runs/gru and runs/lstm, side by side"),
+        ),
+    ),
     "runs": Entry(
         "runs",
         "List the runs of a directory: size, steps, best validation loss, age and state.",

@@ -25,12 +25,12 @@ def shown(text: str, bits: Sequence[float], *, colour: bool, width: int = 80) ->
     cells: list[tuple[str, int]] = []
     filled = 0
     for character, surprise in zip(text, bits, strict=True):
-        drawn, strength = _drawn(character), level(surprise)
-        if filled + _columns(drawn) > width:
+        cell, strength = drawn(character), level(surprise)
+        if filled + _columns(cell) > width:
             yield from _line(cells, colour)
             cells, filled = [], 0
-        cells.append((drawn, strength))
-        filled += _columns(drawn)
+        cells.append((cell, strength))
+        filled += _columns(cell)
         if character == "\n":
             yield from _line(cells, colour)
             cells, filled = [], 0
@@ -59,7 +59,8 @@ def _legend(colour: bool) -> str:
     return f"surprise in bits: {'  '.join(keys)}; unmarked: below {LEVELS[0]:g}"
 
 
-def _drawn(character: str) -> str:
+def drawn(character: str) -> str:
+    """How a character is shown: a line end as ⏎, another that does not print by its escape."""
     if character == "\n":
         return "⏎"
     if character.isprintable() or unicodedata.combining(character):

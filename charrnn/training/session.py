@@ -32,7 +32,7 @@ STREAMS = 128
 YARDSTICK_SHARE = 0.1  # of the time of training that the yardsticks may take
 COMPARED = 1000  # characters of a sample that are compared with the training text where it has been learnt by heart
 AT_ONCE = 0.2  # seconds that nobody waits for
-SAMPLE = 72  # characters written at each evaluation
+SAMPLE, SAMPLE_TEMPERATURE = 72, 0.7  # characters written at each evaluation, and how boldly
 RUINED = 10  # times the loss of a uniform guess, or times one nat if that is more: no state that was worth keeping
 
 Scoring = Callable[[str, int], Callable[[int], object]]
@@ -292,7 +292,7 @@ class Session:
     def _sample(self) -> str:
         """What the network writes now. It has a state and a generator of its own, so that training is not disturbed."""
         with np.errstate(all="ignore"):  # a network that diverges says so when it trains
-            return self.model.sample(SAMPLE, temperature=0.7, seed=self.trainer.config.seed)
+            return self.model.sample(SAMPLE, temperature=SAMPLE_TEMPERATURE, seed=self.trainer.config.seed)
 
     def _row_of(self, step: Step, score: Score | None, sample: str) -> dict[str, object]:
         """The row of the metrics for the steps since the last one."""
