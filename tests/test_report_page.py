@@ -217,6 +217,17 @@ def test_divergence_and_rollbacks_are_told_where_they_happened(runs: Path, tmp_p
     assert dict(parsed.tables["The runs"])["state"] == "diverged"
 
 
+def test_a_run_that_never_got_far_says_what_happened(tmp_path: Path, runs: Path) -> None:
+    with pytest.raises(charrnn.CharrnnError):
+        charrnn.train(
+            runs / "book.txt",
+            tmp_path / "run",
+            **{**SMALL, "activation": "relu", "grad_clip": 0, "optimizer": "sgd", "learning_rate": 1e8, "max_steps": 9},
+        )
+    texts = Parsed(made(tmp_path / "run")).texts
+    assert "no step was recorded yet" in texts and "diverged at step" in texts and "The last network" in texts
+
+
 def test_what_is_foreign_is_escaped(tmp_path: Path) -> None:
     evil = '<script>alert(1)</script>&amp;"\x1b[31m\u202e'
     (tmp_path / "r").mkdir()

@@ -89,8 +89,9 @@ def samples(runs: Runs) -> str:
         )
         if one.sample is None:
             return course + left_out(one, "sample")
+        which = "best" if one.summary.scored else "last"
         return (
-            f"{course}<p>The best network, temperature {TEMPERATURE}, seed {one.seed}:</p>"
+            f"{course}<p>The {which} network, temperature {TEMPERATURE}, seed {one.seed}:</p>"
             f'<p class="sample" dir="auto">{written(one.sample)}</p>'
         )
 
@@ -121,7 +122,7 @@ def passages(runs: Runs) -> str:
             f"{numbers('Surprise of each character', heads, list(_surprises(passage)))}</figure>"
         )
 
-    legend = f'<p>Bits by which each character surprised the best network:</p><ul class="legend">{keys}</ul>'
+    legend = f'<p>Bits by which each character surprised the network:</p><ul class="legend">{keys}</ul>'
     return legend + blocks(runs, content)
 
 

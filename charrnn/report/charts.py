@@ -203,11 +203,12 @@ def _svg(chart: Chart, lines: Sequence[Line]) -> str:
             f'<text x="{at}" y="100%" dy="18" text-anchor="middle">{written(value)}</text>'
         )
     parts.append('<line class="base" x1="0" x2="100%" y1="100%" y2="100%"/>')
-    for i, event in enumerate(chart.events, 1):
-        at = _percent(x_axis.place(event.x))
+    for x in dict.fromkeys(event.x for event in chart.events):
+        at = _percent(x_axis.place(x))
+        called = ", ".join(str(i) for i, event in enumerate(chart.events, 1) if event.x == x)
         parts.append(
             f'<line class="event" x1="{at}" x2="{at}" y1="0" y2="100%"/>'
-            f'<text class="event" x="{at}" y="0" dy="-4" text-anchor="middle">{i}</text>'
+            f'<text class="event" x="{at}" y="0" dy="-4" text-anchor="middle">{called}</text>'
         )
     parts.append('<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" width="100%" height="100%">')
     for line in sorted(lines, key=lambda line: not line.quiet):

@@ -43,7 +43,7 @@ def loss(runs: Runs) -> str:
             other=bits,
         ),
     ]
-    drawn_charts = [made for made in map(figure, charts) if made]
+    charts_drawn = [made for made in map(figure, charts) if made]
     missing = [name for name, one in runs if not _points(one, "train")]
     untimed = [name for name, one in runs if _points(one, "train") and not _points(one, "train", "seconds")]
     said = [f"{text(name)}: no step was recorded yet." for name in missing]
@@ -53,7 +53,9 @@ def loss(runs: Runs) -> str:
         for name, one in runs
         if not one.best and name not in missing
     ]
-    return grid(drawn_charts) + "".join(f'<p class="notice">{line}</p>' for line in said)
+    if not charts_drawn:  # which would tell it
+        said += [text(event.text, 200) for event in _happened(runs)]
+    return grid(charts_drawn) + "".join(f'<p class="notice">{line}</p>' for line in said)
 
 
 def _losses(runs: Runs, by: str = "step", scale: float = 1) -> list[Line]:

@@ -247,7 +247,15 @@ class Session:
         self._rows = [row for row in self._rows if row["step"] <= trainer.step]
         self.run.rewind_metrics(trainer.step)
         rate = trainer.learning_rate()
-        self._rows.append({"step": trainer.step, "rollback": rollbacks, "after": after, "learning_rate": rate})
+        self._rows.append(
+            {
+                "step": trainer.step,
+                "rollback": rollbacks,
+                "after": after,
+                "learning_rate": rate,
+                "seconds": round(seconds, 3),
+            }
+        )
         self._waiting[LAST] = self.checkpoint(LAST)
         yield from self._write()
         what = message.partition(";")[0]

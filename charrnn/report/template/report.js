@@ -26,7 +26,8 @@ for (const passage of document.querySelectorAll(".passage")) {
   passage.addEventListener("click", (event) => under(event) >= 0 && choose(under(event)));
   passage.addEventListener("focus", () => at < 0 && choose(0));
   passage.addEventListener("keydown", (event) => {
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: letters.length - 1 }[event.key];
+    const right = getComputedStyle(passage).direction === "rtl" ? -1 : 1;
+    const to = { ArrowLeft: at - right, ArrowRight: at + right, Home: 0, End: letters.length - 1 }[event.key];
     if (to === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     choose(Math.min(Math.max(to, 0), letters.length - 1));
