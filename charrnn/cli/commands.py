@@ -29,6 +29,7 @@ COMMANDS = {
         (
             ("charrnn train book.txt", "the defaults, into runs/book"),
             ("charrnn train poems/ --config quick --max-minutes 2", "a directory, a recipe, a limit"),
+            ("charrnn train book.txt --hidden 1024 --dry-run", "what it would need, and how long it would take"),
             ("charrnn train --resume book --max-steps 6000", "go on with runs/book, to step 6,000"),
         ),
     ),

@@ -14,7 +14,7 @@ from charrnn.cli.terminal import LiveLine, columns, fitting, say
 from charrnn.report.novelty import summary
 from charrnn.report.yardsticks import lines
 from charrnn.text.pieces import PieceStreams
-from charrnn.training.preflight import describe_bytes, preflight
+from charrnn.training.preflight import Preflight, describe_bytes, preflight
 from charrnn.training.prepare import Prepared
 from charrnn.training.result import Result
 from charrnn.training.session import Evaluation, Event, Notice
@@ -52,7 +52,7 @@ class Display:
             )
         self._reading.update(count)
 
-    def preflight(self, prepared: Prepared) -> None:
+    def preflight(self, prepared: Prepared) -> Preflight:
         """Sizes, memory, time, and what had to give way."""
         if self._reading is not None:
             self._reading.close()
@@ -88,6 +88,7 @@ class Display:
         self._characters, self._shown = 0, 0.0
         self._began = trainer.progress()
         self._session = session
+        return need
 
     def show(self, event: Event) -> None:
         """One event of the session."""

@@ -115,7 +115,7 @@ class Run:
                     if fresh and self.directory not in self._made:
                         return False
                     if not self.directory.is_dir():
-                        raise ConfigError(f"{self.directory} is a file; choose another directory")
+                        raise _is_file(self.directory)
                     try:
                         self.lock()
                     except RunHeldError:
@@ -138,6 +138,15 @@ class Run:
             raise RunExistsError(
                 f"{self.directory} holds a run; choose another directory, resume that run, or replace it by force"
             )
+
+    def check(self, force: bool = False) -> None:
+        """Raises what `begin` would, if something is in the way, and makes nothing."""
+        if self.directory.is_dir():
+            if self.is_locked():
+                raise _held(self.directory)
+            self._check_free(force)
+        elif self.directory.exists():
+            raise _is_file(self.directory)
 
     def abandon(self) -> None:
         """Undoes `begin` and `stage`; what another has made, or put there, stays."""
@@ -367,6 +376,14 @@ def _make(directory: Path) -> list[Path]:
     return made
 
 
+def _is_file(directory: Path) -> ConfigError:
+    return ConfigError(f"{directory} is a file; choose another directory")
+
+
+def _held(directory: Path) -> RunHeldError:
+    return RunHeldError(f"{directory}: another training is at work there; choose another directory")
+
+
 def _locked(directory: Path) -> int | None:
     """The open directory, locked; None where the system has no such locks. The errors are those of `lock`."""
     try:
@@ -384,7 +401,7 @@ def _locked(directory: Path) -> int | None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
     except BlockingIOError:
         os.close(descriptor)
-        raise RunHeldError(f"{directory}: another training is at work there; choose another directory") from None
+        raise _held(directory) from None
     except BaseException:
         os.close(descriptor)
         raise
