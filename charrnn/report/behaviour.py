@@ -129,7 +129,7 @@ def passages(runs: Runs) -> str:
 def _surprises(passage: Passage) -> Iterator[list[str]]:
     yield [_letter(passage.text[0]), "not predicted", "", ""]
     for c, each in zip(passage.text[1:], passage.predicted, strict=True):
-        rivals = ", ".join(f"{_letter(symbol)} {100 * p:.1f} %" for symbol, p in each.alternatives)
+        rivals = " · ".join(f"{_letter(symbol)} {100 * p:.1f} %" for symbol, p in each.alternatives)
         yield [_letter(c), f"{each.bits:.2f}", str(each.rank), rivals]
 
 

@@ -17,6 +17,7 @@ from charrnn.report.markup import numbers
 
 COLOURS = 8  # lines that can be told apart
 MOST = 240  # points of a line; of more, every k-th is drawn
+MARKED = 40  # points of a line on which each has a mark
 HEIGHT = 260  # pixels of the plot, as in the style sheet
 GAP = 15  # pixels from one label at the right edge to the next
 LABEL = 16  # letters of a label there
@@ -220,7 +221,7 @@ def _svg(chart: Chart, lines: Sequence[Line]) -> str:
         parts.append(f'<polyline class="line c{line.colour}{" quiet" if line.quiet else ""}" points="{places}"/>')
     parts.append("</svg>")
     for line in lines:
-        if not line.quiet and len(line.points) <= 40:
+        if _is_marked(line):
             for x, y in line.points:
                 place = y_axis.place(y)
                 if 0 <= place <= 1:
@@ -233,6 +234,11 @@ def _svg(chart: Chart, lines: Sequence[Line]) -> str:
     parts += _labels(chart, lines, y_axis)
     parts.append("</svg></div>")
     return "".join(parts)
+
+
+def _is_marked(line: Line) -> bool:
+    """Whether each of its points has a mark, which tells it from lines of other colours."""
+    return not line.quiet and len(line.points) <= MARKED
 
 
 def _labels(chart: Chart, lines: Sequence[Line], y_axis: _Axis) -> list[str]:
@@ -261,7 +267,7 @@ def _other_name(chart: Chart) -> str:
 def _legend(lines: Sequence[Line]) -> str:
     items = []
     for line in lines:
-        mark = "" if line.quiet else f'<use class="mark c{line.colour}" href="#mark{line.colour}" x="14" y="6"/>'
+        mark = f'<use class="mark c{line.colour}" href="#mark{line.colour}" x="14" y="6"/>' if _is_marked(line) else ""
         items.append(
             f'<li><svg class="key" width="28" height="12" aria-hidden="true"><line class="line c{line.colour}'
             f'{" quiet" if line.quiet else ""}" x1="0" x2="28" y1="6" y2="6"/>{mark}</svg>'
