@@ -20,6 +20,7 @@ from charrnn.report.charts import MOST, Chart, Event, Line, decades, figure, tic
 from charrnn.report.page import page
 from charrnn.training.findings import findings
 from charrnn.training.run import Run
+from charrnn.verify.inspection import inspect
 
 TEXT = "".join(f'{i}: "The {"cat" if i % 3 else "Dog"}" sat (on {i * i} mats), and {7 * i} more.\n' for i in range(120))
 SMALL: dict[str, Any] = dict(hidden=(8, 6), seq_length=10, batch_size=4, eval_every=10, threads=1, val_frac=0.3)
@@ -150,6 +151,7 @@ def test_samples_surprise_units_and_lags_are_those_of_the_best_network(runs: Pat
     assert found.passage.text in TEXT and len(table) == len(found.passage.text) == 600
     assert [row["bits"] for row in table[1:]] == [f"{value:.2f}" for value in bits]
     assert all(unit.feature in parsed.texts for unit in found.units.found)
+    assert found.lags == inspect(model.parameters, model.encode(TEXT), 100)
     norms = [row["layer 2, norm relative to lag 0"] for row in parsed.rows("Gradient by lag: the numbers")]
     assert norms == [f"{norm:.3g}" for norm in found.lags[1].norms]
     assert [row["reach"] for row in parsed.rows("Layers")] == [str(layer.memory or "over 100") for layer in found.lags]
@@ -199,7 +201,10 @@ def test_a_run_without_validation_has_no_yardsticks_and_says_so(runs: Path) -> N
 def test_a_run_of_pieces_shows_whole_ones_and_one_evaluation_is_a_point(runs: Path) -> None:
     (found,) = findings([Run(runs / "pieces")])
     assert found.passage.text.startswith("\n") and set(found.passage.text[1:].split("\n")[:-1]) <= set(TEXT.split("\n"))
-    assert len(Parsed(made(runs / "pieces")).rows("Surprise of each character")) == 600
+    model = charrnn.load(runs / "pieces")
+    scored = model.score_ids(model.encode(found.passage.text), keep=True).log_probabilities
+    bits = [row["bits"] for row in Parsed(page([found])).rows("Surprise of each character")]
+    assert bits[1:] == [f"{value:.2f}" for value in -scored / math.log(2)]
     assert len(Parsed(made(runs / "once")).rows("Loss by step: the numbers")) == 1
 
 
@@ -241,6 +246,7 @@ def test_what_is_foreign_is_escaped(tmp_path: Path) -> None:
     assert "\x1b" not in source and "\u202e" not in source and "\x00" not in source
     assert f"What came of {name} (1), {name} (2)" in parsed.texts and "\\u202e" in parsed.texts
     assert source.count("<script>") == 1
+    assert "<td>&lt;</td>" in source and ">&amp;</span>" in source and "><<" not in source
 
 
 def test_metrics_that_hold_nonsense_are_passed_over(runs: Path, tmp_path: Path) -> None:
