@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import browser
+import numpy as np
 import pytest
 from calls import charrnn as call
 
@@ -231,6 +232,20 @@ def test_a_run_that_never_got_far_says_what_happened(tmp_path: Path, runs: Path)
         )
     texts = Parsed(made(tmp_path / "run")).texts
     assert "no step was recorded yet" in texts and "diverged at step" in texts and "The last network" in texts
+
+
+@pytest.mark.parametrize("factor", [1e12, 1e30])
+def test_a_network_whose_numbers_are_not_finite_is_no_traceback(tmp_path: Path, runs: Path, factor: float) -> None:
+    charrnn.train(
+        runs / "book.txt", tmp_path / "run", **{**SMALL, "activation": "relu", "max_steps": 10, "init": "orthogonal"}
+    )
+    model = charrnn.load(tmp_path / "run")
+    model.parameters.vector[...] *= np.float32(factor)
+    model.save(tmp_path / "run" / "best.npz")
+    (found,) = findings([Run(tmp_path / "run")])
+    parsed = Parsed(page([found]))
+    assert set(found.left_out.values()) == {"the network gives numbers that are not finite"}
+    assert len(found.left_out) >= 2 and "nan" not in parsed.texts and "Loss by step: the numbers" in parsed.tables
 
 
 def test_what_is_foreign_is_escaped(tmp_path: Path) -> None:

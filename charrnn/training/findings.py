@@ -39,6 +39,7 @@ PASSAGE = 600  # characters of which each is shown with its surprise
 SAMPLE = 600  # characters written by the best network
 TEMPERATURE = 0.8
 LAGS = 100
+NOT_FINITE = "the network gives numbers that are not finite"
 NUMBERS = ("epoch", "train", "validation", "learning_rate", "gradient_norm", "characters_per_second", "seconds")
 READ = 100_000  # characters at the text's end, on which the gradient by lag is measured
 
@@ -141,7 +142,8 @@ def _of_run(run: Run, measured: dict[str, Yardsticks] | None) -> Findings:
         found.left_out = dict.fromkeys(("sample", "passage", "lags", "units", "beside"), reason)
     else:
         found.symbols = len(model.symbols)
-        _with_model(found, run, settings, model, measured)
+        with np.errstate(all="ignore"):  # numbers that are not finite are looked for
+            _with_model(found, run, settings, model, measured)
     if found.best:
         train = [row["train"] for row in rows if "train" in row]
         last, steps = train[-1] if train else None, list(losses)
@@ -197,16 +199,25 @@ def _with_text(
     shown = ids[:PASSAGE]
     if len(shown) > 1:
         predicted = [one for portion in surprises(parameters, shown, end=end) for one in _predicted(portion, model)]
-        found.passage = Passage(part, tokenizer.decode(shown), predicted)
+        if math.isnan(sum(one.bits for one in predicted)):
+            found.left_out["passage"] = NOT_FINITE
+        else:
+            found.passage = Passage(part, tokenizer.decode(shown), predicted)
     else:
         found.left_out["passage"] = "the text is too short"
     lags = min(LAGS, len(corpus.ids) - 1 - LOSSES)
     if lags > 0:
-        found.lags = inspect(parameters, corpus.ids[-READ:], lags)
+        reports = inspect(parameters, corpus.ids[-READ:], lags)
+        if all(np.isfinite(report.norms).all() for report in reports):
+            found.lags = reports
+        else:
+            found.left_out["lags"] = NOT_FINITE
     else:
         found.left_out["lags"] = "the text is too short"
     units = following(parameters, ids, tokenizer.decode(ids), end)
-    if units.found:
+    if not all(np.isfinite([unit.chosen, unit.correlation, *unit.values]).all() for unit in units.found):
+        found.left_out["units"] = NOT_FINITE
+    elif units.found:
         found.units = units
     else:
         found.left_out["units"] = f"the {part} text is too short, or has neither lines, quotes, brackets nor capitals"
