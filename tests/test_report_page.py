@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,9 +16,11 @@ import browser
 import numpy as np
 import pytest
 from calls import charrnn as call
+from test_page import contrast
 
 import charrnn
-from charrnn.report.charts import MOST, Chart, Event, Line, decades, figure, ticks, written
+from charrnn.report.charts import COLOURS, MOST, Chart, Event, Line, decades, figure, ticks, written
+from charrnn.report.markup import template
 from charrnn.report.page import page
 from charrnn.training.findings import findings
 from charrnn.training.run import Run
@@ -178,6 +181,19 @@ def test_the_page_loads_nothing_allows_only_its_own_script_and_names_every_chart
     charts = [value for tag, name, value in parsed.attributes if tag == "figure" and value == "chart"]
     named = [name for tag, name, _ in parsed.attributes if tag == "svg" and name.startswith("aria-") and "by" in name]
     assert len(charts) == 8 and len(named) == 2 * len(charts)
+
+
+def test_letters_curves_and_grounds_have_the_contrast_of_wcag_aa() -> None:
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): (#\w{6});", block))
+        for block in re.findall(r":root \{.*?\}", template("report.css"), re.S)
+    )
+    for colours in (light, {**light, **dark}):
+        grounds = ("paper", "raised", "p1", "p2", "p3", "p4", "low", "high")
+        assert min(contrast(colours["ink"], colours[ground]) for ground in grounds) >= 4.5
+        assert min(contrast(colours["quiet"], colours[ground]) for ground in ("paper", "raised", "p1")) >= 4.5
+        drawn = ("accent", "line", *(f"c{i}" for i in range(COLOURS)))
+        assert min(contrast(colours[name], colours["paper"]) for name in drawn) >= 3
 
 
 def test_several_runs_share_their_yardsticks_and_settings_that_differ_are_told(runs: Path) -> None:

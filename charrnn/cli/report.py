@@ -10,8 +10,6 @@ import typer
 
 from charrnn.cli.options import check_utf8, chosen
 
-MOST = 8  # runs of which the curves can still be told apart
-
 
 def report(
     run: Annotated[
@@ -44,8 +42,6 @@ def report(
     check_utf8("--out", str(out))
     if out.suffix.lower() != ".html":
         raise ConfigError(f"--out {out}: the name must end in .html")
-    if run and len(run) > MOST:
-        raise ConfigError(f"{len(run)} runs: a page shows at most {MOST} side by side; name fewer")
 
     from charrnn import blas
 
@@ -53,12 +49,15 @@ def report(
 
     from charrnn.cli.terminal import say
     from charrnn.errors import shown
+    from charrnn.report.charts import COLOURS
     from charrnn.report.page import page
     from charrnn.storage.durable import atomic_write_bytes
     from charrnn.training.findings import findings
     from charrnn.training.parts import run_of
     from charrnn.training.run import Run
 
+    if run and len(run) > COLOURS:
+        raise ConfigError(f"{len(run)} runs: a page shows at most {COLOURS} side by side; name fewer")
     runs: list[Run] = []
     for path in map(chosen, run) if run else [chosen(None)]:
         of_path = run_of(path)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from charrnn.errors import shown
-from charrnn.report.charts import Chart, Line, figure
+from charrnn.report.charts import COLOURS, Chart, Line, figure
 from charrnn.report.lags import DECADES
 from charrnn.report.markup import Runs, blocks, left_out, numbers, table, text, written
 from charrnn.report.surprise import LEVELS, drawn, level
@@ -198,7 +198,7 @@ def lags(runs: Runs) -> str:
             "lag: characters back from the one that was predicted",
             "norm relative to lag 0",
             [
-                Line(f"layer {layer.layer}", list(enumerate(map(float, layer.norms))), i % 8)
+                Line(f"layer {layer.layer}", list(enumerate(map(float, layer.norms))), i % COLOURS)
                 for i, layer in enumerate(one.lags)
             ],
             logarithmic=True,

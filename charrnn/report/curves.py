@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from charrnn.errors import shown
-from charrnn.report.charts import Chart, Event, Line, figure
+from charrnn.report.charts import COLOURS, Chart, Event, Line, figure
 from charrnn.report.markup import Runs, grid, text
 from charrnn.training.findings import Findings
 
@@ -111,7 +111,7 @@ def course(runs: Runs) -> str:
                 for row in one.rows
                 if len(row.get("gradient_norms", ())) == layers
             ]
-            lines.append(Line(called, points, (layer + 1) % 8))
+            lines.append(Line(called, points, (layer + 1) % COLOURS))
         of = f" of {shown(name)}" if len(runs) > 1 else ""
         charts.append(
             Chart(
