@@ -16,6 +16,7 @@ import os
 import secrets
 import signal
 import stat
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -134,6 +135,35 @@ def read_small(path: Path, limit: int, wrong: type[CharrnnError] = CheckpointErr
     if len(data) > limit:
         raise wrong(f"cannot read {path}: it has more than the {limit} bytes allowed; restore the file")
     return data
+
+
+def read_whole(path: Path, limit: int | None = None, wrong: type[CharrnnError] = CheckpointError) -> bytes:
+    """The content of a regular file of at most `limit` bytes (left out, half of this machine's memory).
+
+    `wrong` if there is none or it is larger, before anything of it is read; StorageError if the system refuses.
+    """
+    allowed = memory() // 2 if limit is None else limit
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > allowed:
+                raise ValueError(f"it has {size} bytes, more than the {allowed} allowed")
+            return file.read()
+    except (ValueError, MemoryError) as error:
+        raise wrong(f"cannot read {path}: {error or 'it does not fit in memory'}; use another file") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise wrong(f"no file at {path}; check the path") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}; check its permissions and disk") from error
+
+
+def memory() -> int:
+    """Bytes of this machine's memory; where the system does not say, as many as an address can reach."""
+    try:
+        pages = os.sysconf("SC_PHYS_PAGES")
+        return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else sys.maxsize
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
 
 
 def open_regular(path: Path) -> IO[bytes]:
