@@ -15,12 +15,19 @@ def export(
     run: Annotated[
         list[Path] | None, typer.Argument(help="The same as --ckpt.", metavar="RUN", show_default=False)
     ] = None,
-    file: Annotated[Path, typer.Argument(help="File to write; its ending names the format: .html.", metavar="FILE")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="File to write; its ending names the format: .html, .onnx, .safetensors or .pt.", metavar="FILE"
+        ),
+    ],
     ckpt: Ckpt = None,
 ) -> None:
-    """Write a model into one file for others: a page that runs it in any browser.
+    """Write a model into one file for others: a page that runs it in any browser, or weights for other programs.
 
-    The page holds everything and loads nothing: it can be sent as it is, and opens by a double click.
+    A page (.html) holds everything and loads nothing: it can be sent as it is, and opens by a double click. The other
+    files have the vocabulary and the settings beside the weights: .onnx runs in any ONNX runtime, .safetensors and .pt
+    have PyTorch's names, and charrnn import reads them again.
     """
     from charrnn.cli.terminal import say
     from charrnn.errors import ConfigError, shown

@@ -28,14 +28,16 @@ class Origin:
 
 
 # By ending: the module of this room whose function `content(model, origin)` gives the bytes of the file.
-ENDINGS = {".html": "page"}
+ENDINGS = {".html": "page", ".onnx": "onnx_graph", ".safetensors": "tensors", ".pt": "state_dict"}
 
 
 def export(what: Model | PathLike | None, path: PathLike) -> None:
     """Writes a model, or the best one of a run, into a file of the format that its ending names; whole or not at all.
 
-    `.html` is a page by itself that runs the model in a browser. `what` is a model, or a checkpoint or run as of
-    `charrnn.load`. ConfigError for another ending, and for a model that the format cannot hold.
+    `.html` is a page by itself that runs the model in a browser, `.onnx` a graph for any ONNX runtime; `.safetensors`
+    and `.pt` have PyTorch's names, and `charrnn.import_model` reads them. `what` is a model, or a checkpoint or run as
+    of `charrnn.load`. ConfigError for another ending, for a model that the format cannot hold, and where a package is
+    missing that the format needs.
     """
     content = writer(path)
     model, origin = _model(what, Path(path).stem)
@@ -47,7 +49,7 @@ def writer(path: PathLike) -> Callable[[Model, Origin], bytes]:
     ending = Path(path).suffix
     if ending.lower() not in ENDINGS:
         kind = f"no format has the ending {ending}" if ending else "the ending names the format, and it has none"
-        raise ConfigError(f"{os.fspath(path)}: {kind}; use {' or '.join(ENDINGS)}")
+        raise ConfigError(f"{os.fspath(path)}: {kind}; use {', '.join(ENDINGS)}")
     module = import_module(f"charrnn.formats.{ENDINGS[ending.lower()]}")
     content: Callable[[Model, Origin], bytes] = module.content
     return content
