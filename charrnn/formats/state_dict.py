@@ -1,13 +1,15 @@
 """A .pt file for PyTorch: the state_dict of nn.RNN, nn.GRU or nn.LSTM and nn.Linear, beside vocabulary and settings.
 
 It holds nothing but tensors and plain values, so that `torch.load(weights_only=True)` reads it. Other files are read in
-that way only, too: a whole module that was pickled is code, and is refused.
+that way only, too, and only if all that their pickle calls makes tensors: a module that was pickled whole is code, and
+some of what PyTorch allows, as a bytearray of any size, takes memory for nothing.
 """
 
 from __future__ import annotations
 
 import io
-import pickle
+import pickletools
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 STATE_DICT = "state_dict"
 OTHERS = ("model_state_dict", "model")  # under which name other programs keep it
+# What the pickle of tensors calls.
+STORAGE = "torch FloatStorage"  # stands for those of all dtypes
+CALLED = {STORAGE, "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict"}
+OLDEST = (2, 6)  # before it, weights_only could be made to execute code (CVE-2025-32434)
 INSTEAD = "if you trust it, load it with torch.load(..., weights_only=False) in Python, and save its state_dict() alone"
 
 
@@ -51,16 +57,17 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     PyTorch.
     """
     torch = needed("torch", "torch", "a .pt file")
+    if tuple(map(int, torch.__version__.split(".")[:2])) < OLDEST:
+        raise ConfigError(f"PyTorch {torch.__version__} does not read foreign files safely; install 2.6 or a later one")
     raw = read_whole(path)
     if not raw.startswith(b"PK"):
         raise CheckpointError(f"{path}: no .pt file, or one from before PyTorch 1.6; {INSTEAD}")
-    _check_stored(raw)
+    foreign = _calls(_pickle(raw)) - CALLED
+    if foreign:
+        called = shown(", ".join(sorted(foreign)))
+        raise CheckpointError(f"{path}: more than a state_dict: to read it would call {called}; {INSTEAD}")
     try:
         saved = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: a whole pickled module or other code, which is not executed here; {INSTEAD}"
-        ) from error
     except Exception as error:  # PyTorch gives no list of what a damaged file makes it raise
         raise ValueError(f"it is damaged ({type(error).__name__})") from error
     if not isinstance(saved, Mapping):
@@ -69,15 +76,13 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     if len(inner) > MAX_ARRAYS:
         raise ValueError(f"it has {len(inner)} arrays, more than {MAX_ARRAYS}")
     arrays: dict[str, Array] = {}
-    allowed = 2 * len(
-        raw
-    )  # bytes: two tensors may be one in the file, but a tensor can also repeat a few bytes for ever
+    allowed = 2 * len(raw)  # bytes: two tensors may be one in the file, and a hostile one repeats a few bytes for ever
     for name, tensor in inner.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise ValueError(f"{shown(name)} is no array")
         allowed -= tensor.numel() * tensor.element_size()
-        if allowed < 0 or tensor.layout != torch.strided or tensor.device.type != "cpu":
-            raise ValueError(f"{shown(name)} is not a plain array, or larger than the file")
+        if allowed < 0:
+            raise ValueError(f"{shown(name)} is larger than the file")
         if tensor.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"{shown(name)} is of {tensor.dtype}, not of float32 or float64")
         arrays[name] = tensor.detach().contiguous().numpy()
@@ -92,14 +97,30 @@ def _told(saved: Mapping[Any, Any]) -> dict[str, str]:
         raise ValueError("what it tells beside its arrays is not plain") from error
 
 
-def _check_stored(raw: bytes) -> None:
-    """ValueError unless it is a zip file as `torch.save` makes it: stored, so that it cannot grow when it is read."""
+def _pickle(raw: bytes) -> bytes:
+    """The pickle in a zip file that is stored as `torch.save` does, so that nothing in it can grow when it is read."""
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = archive.infolist()
+            names = [info.filename for info in members if info.filename.lower().endswith("/data.pkl")]
+            stored = all(info.compress_type == zipfile.ZIP_STORED for info in members)
+            stored = stored and sum(info.file_size for info in members) <= len(raw)
+            if stored and len(names) == 1:
+                return archive.read(names[0])
     except Exception as error:  # zipfile gives no list of what a damaged file makes it raise
         raise ValueError("it is cut short or damaged") from error
-    if any(info.compress_type != zipfile.ZIP_STORED for info in members):
-        raise ValueError("its parts are compressed, which PyTorch does not do")
-    if sum(info.file_size for info in members) > len(raw):
-        raise ValueError("its parts are larger than the file")
+    raise ValueError("it has no pickle, or several" if stored else "its parts are compressed or overlap")
+
+
+def _calls(pickled: bytes) -> set[str]:
+    """What a pickle may call, as in "collections OrderedDict"; the operation, where it takes a name from elsewhere."""
+    names = set()
+    try:
+        for operation, argument, _ in pickletools.genops(pickled):
+            if operation.name == "GLOBAL":
+                names.add(re.sub(r"^torch \w+Storage$", STORAGE, str(argument)))
+            elif operation.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
+                names.add(operation.name)
+    except Exception as error:  # pickletools gives no such list either
+        raise ValueError("its pickle is damaged") from error
+    return names
