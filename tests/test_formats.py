@@ -20,7 +20,7 @@ from calls import charrnn as call
 from scale import SEED, scaled
 
 import charrnn
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, StorageError
 from charrnn.network.activations import TANH
 from charrnn.network.cells.rnn import RNN
 from charrnn.network.parameters import Architecture, Parameters
@@ -185,6 +185,72 @@ def test_the_library_of_the_format_reads_and_writes_the_same_arrays(tmp_path: Pa
     save_file({name: np.ascontiguousarray(array) for name, array in theirs.items()}, tmp_path / "b.safetensors", told)
     back = charrnn.import_model(tmp_path / "b.safetensors")
     assert back.parameters.vector.tobytes() == model.parameters.vector.tobytes()
+
+
+def test_an_array_that_is_not_in_c_order_is_written_as_what_it_is() -> None:
+    array = np.arange(6.0).reshape(2, 3).T
+    assert (own.decode(own.encode({"a": array}, {}))[0]["a"] == array).all()
+
+
+# A folder for a hub
+
+
+def test_a_folder_holds_weights_configuration_vocabulary_and_a_card_of_what_the_run_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text("The cat sat on the mat.\n" * 20)
+    small: dict[str, Any] = dict(seq_length=10, batch_size=4, max_steps=20, eval_every=10, threads=1, val_frac=0.2)
+    model = charrnn.train("text.txt", out="runs/book", hidden=(5, 4), cell="gru", **small).model
+    done = call("export", "book", "hub/")
+    assert (done.code, done.out) == (0, "") and re.fullmatch(r"hub/: 0\.\d\d MB\n", done.err)
+    assert {path.name for path in Path("hub").iterdir()} == {
+        *("model.safetensors", "config.json", "vocab.json", "README.md")
+    }
+    back = charrnn.import_model("hub/model.safetensors")
+    assert back.parameters.vector.tobytes() == model.parameters.vector.tobytes() and back.symbols == model.symbols
+    assert json.loads(Path("hub/vocab.json").read_text("utf-8")) == {c: i for i, c in enumerate(model.symbols)}
+    config = json.loads(Path("hub/config.json").read_text("utf-8"))
+    assert (config["model_type"], config["vocab_size"], config["torch_dtype"]) == ("charrnn", 13, "float32")
+    assert (config["cell"], config["hidden"], config["num_hidden_layers"]) == ("gru", [5, 4], 2)
+    card = Path("hub/README.md").read_text("utf-8")
+    rows = [json.loads(line) for line in Path("runs/book/metrics.jsonl").read_text().splitlines()]
+    nats = min(row["validation"] for row in rows if "validation" in row)
+    assert f"| lowest validation loss, in 20 steps | {nats:.4f} | {nats / math.log(2):.4f} |" in card
+    assert f"| a uniform guess among its symbols | {math.log(13):.4f} |" in card and '"seq_length": 10' in card
+    assert card.startswith("---\nlibrary_name: charrnn\n") and "# book\n" in card and "text.txt" not in card
+    size = model.parameters.vector.size
+    assert f"gru, 2 layers of 5, 4 units, {size} parameters, 13 symbols" in " ".join(card.split())
+    again = call("export", "book", "hub")
+    assert (again.code, again.err) == (2, "error: hub: the directory is not empty; name a new one\n")
+    Path("empty").mkdir()
+    assert call("export", "book", "empty").code == 0 and len(list(Path("empty").iterdir())) == 4
+    assert call("export", "book", "nowhere/hub/").code == 5 and not list(tmp_path.glob(".charrnn*"))
+
+
+def test_a_card_has_no_losses_that_are_not_known_and_no_markup_of_others(tmp_path: Path) -> None:
+    model = random_model(np.random.default_rng(0), "rnn", "relu", (5,))
+    model.settings["optimizer"] = "```\n<script>"
+    charrnn.export(model, f"{tmp_path / '<img src=x> [a](b)'}/")
+    card = (tmp_path / "<img src=x> [a](b)" / "README.md").read_text("utf-8")
+    assert "validation" not in card and "uniform" not in card
+    assert r"# \<img src=x\> \[a\]\(b\)" in card and "one layer of 5 units, φ relu" in " ".join(card.split())
+    assert card.count("\n```") == 2 and r"```\n<script>" in card
+
+
+@pytest.mark.parametrize("fails", ["mkdir", "fsync", "replace"])
+def test_a_folder_that_cannot_be_written_leaves_nothing(
+    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    model = random_model(np.random.default_rng(0), "rnn", "tanh", (5,))
+    monkeypatch.setattr(f"charrnn.storage.durable.os.{fails}", refuse)
+    with pytest.raises(StorageError, match="No space left"):
+        charrnn.export(model, f"{tmp_path / 'hub'}/")
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
 
 
 # PyTorch

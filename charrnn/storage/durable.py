@@ -14,11 +14,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -85,6 +86,30 @@ def atomic_write_bytes(path: Path, data: BytesLike | Iterable[BytesLike], *, fol
     with open_atomic(path, follow=follow) as file:
         for chunk in chunks:
             file.write(chunk)
+
+
+def write_directory(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make a directory, which is missing or empty, with these files; whole or not at all. StorageError if it fails."""
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".charrnn-{secrets.token_hex(8)}.tmp")
+    try:
+        os.mkdir(temporary)
+        try:
+            for name, content in files.items():
+                with open(temporary / name, "xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            fsync_directory(temporary)
+            os.replace(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        fsync_directory(target.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}; check the free space and the permissions of its directory"
+        ) from error
 
 
 def append_line(path: Path, line: str) -> None:
