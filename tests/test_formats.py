@@ -276,6 +276,12 @@ def test_the_code_of_the_page_on_formats_samples_in_pytorch_with_the_same_probab
         theirs = torch.log_softmax(names["network"]["decoder"](H), -1).numpy()
     ours = model.score_ids(ids, keep=True, end=None).log_probabilities
     np.testing.assert_allclose(theirs[np.arange(499), ids[1:]], ours, rtol=0, atol=1e-5)
+    if find_spec("safetensors"):
+        from safetensors.torch import load_file
+
+        charrnn.export(model, "book.safetensors")
+        arrays, state_dict = load_file("book.safetensors"), names["network"].state_dict()
+        assert set(arrays) == set(state_dict) and all(torch.equal(arrays[name], state_dict[name]) for name in arrays)
 
 
 @pytest.mark.torch

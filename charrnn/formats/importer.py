@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 
 import numpy as np
@@ -36,7 +36,7 @@ class Told:
     activation: str
     hidden: tuple[int, ...]
     vocabulary: list[str]
-    settings: dict[str, object] = field(default_factory=dict)
+    settings: dict[str, object]
 
 
 def import_model(
