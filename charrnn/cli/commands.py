@@ -76,8 +76,19 @@ COMMANDS = {
     ),
     "export": Entry(
         "export",
-        "Write a model into one file for others: a page that runs it in any browser.",
-        (("charrnn export book book.html", "runs/book, to open by a double click or to send"),),
+        "Write a model into one file for others: a page that runs it in any browser, or weights for other programs.",
+        (
+            ("charrnn export book book.html", "runs/book, to open by a double click or to send"),
+            ("charrnn export book book.safetensors", "weights by PyTorch's names, and the vocabulary"),
+        ),
+    ),
+    "import": Entry(
+        "import_model",
+        "Make a checkpoint of a .safetensors file or of a PyTorch state_dict.",
+        (
+            ("charrnn import book.safetensors", "what export has written, into book.npz"),
+            ("charrnn import net.pt --vocabulary vocab.json", "a network that PyTorch has trained"),
+        ),
     ),
     "report": Entry(
         "report",
