@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +21,14 @@ FOUND = next((path for path in map(shutil.which, NAMES) if path), None)
 PATIENCE = 30  # seconds
 # A root user, as in a container, has no sandbox; a small /dev/shm is not enough for a tab.
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio"]
+# The browser reads and writes the file descriptors 3 and 4. Each pipe is moved out of the way first: it may stand where
+# the other has to go.
+AS_3_AND_4 = """
+import os, sys
+reading, writing = (os.dup2(int(place), high) for place, high in zip(sys.argv[1:3], (200, 201)))
+os.dup2(reading, 3), os.dup2(writing, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Tab:
@@ -124,18 +133,11 @@ def tab() -> Iterator[Tab]:
     to_browser, requests = os.pipe()
     answers, from_browser = os.pipe()
 
-    def as_third_and_fourth() -> None:
-        # Each is moved out of the way first: it may stand where the other has to go.
-        a, b = os.dup(to_browser), os.dup(from_browser)
-        high = [os.dup2(a, 200), os.dup2(b, 201)]
-        os.dup2(high[0], 3)
-        os.dup2(high[1], 4)
-
+    start = [sys.executable, "-c", AS_3_AND_4, str(to_browser), str(from_browser)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            [FOUND, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"],
-            preexec_fn=as_third_and_fourth,
-            pass_fds=(3, 4),
+            [*start, FOUND, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"],
+            pass_fds=(to_browser, from_browser),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
