@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from charrnn.inference.units import PASSAGE, features, following
+from charrnn.inference.hidden_units import PASSAGE, features, following
 from charrnn.network.parameters import Architecture, Parameters, initial
 from charrnn.network.stack import Stack
 from charrnn.text.tokenizer import Tokenizer

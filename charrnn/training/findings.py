@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from charrnn.errors import CharrnnError, ConfigError
+from charrnn.inference.hidden_units import CHARACTERS, Units, following
 from charrnn.inference.ngram import TRAIN_CHARACTERS
 from charrnn.inference.surprise import Surprise, surprises
-from charrnn.inference.units import CHARACTERS, Units, following
 from charrnn.inference.verdict import verdict
 from charrnn.inference.yardsticks import Yardsticks, yardsticks
 from charrnn.model import Model, load
