@@ -13,7 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn import arguments
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, UnknownNameError, shown
+from charrnn.errors import (
+    CharrnnError,
+    CheckpointError,
+    ConfigError,
+    CorpusError,
+    DivergedError,
+    UnknownNameError,
+    shown,
+)
 from charrnn.inference.pieces import Pieces, draw_pieces
 from charrnn.inference.sampling import Choice, Sampler, until
 from charrnn.inference.scoring import Score, begins, evaluate
@@ -73,6 +81,8 @@ class Model:
     normalize: str = "none"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.parameters, Parameters) or not isinstance(self.settings, dict):
+            raise ValueError("parameters and settings must be Parameters and a dictionary")
         symbols, count = self.symbols, self.architecture.symbols
         if self.unit == "grapheme":
             rule = f"{count} different texts"
@@ -193,6 +203,8 @@ class Model:
         """
         count, length = arguments.whole("count", count, 1, MOST_SAMPLES), arguments.whole("length", length, 1)
         tries = max(1000, 20 * count) if tries is None else arguments.whole("tries", tries, 1)
+        if not isinstance(known, Collection):
+            raise arguments.wrong("known", known, "a collection of texts")
         end = self.end
         if end is None:
             raise ConfigError(
@@ -331,6 +343,8 @@ class Model:
             raise ConfigError("tau: a truncation that is given as an object has its own; leave tau out")
         window = made.draw(T, seed)
         window = replace(window, fresh=begins(ids[: len(window.gains), None], self.end))
+        if not np.isfinite(self.parameters.vector).all():
+            raise DivergedError("a weight is not finite, so that there is no gradient; load another checkpoint")
         into = Parameters(self.architecture, self.parameters.vector.dtype)
         steps = len(window.gains)
         total, kept = Stack(self.architecture, into.vector.dtype).loss_and_gradient(
@@ -360,7 +374,8 @@ class Model:
         The new ones have weights as at the start of a training, drawn by the way `init` with `seed`. What the model
         says of the others, relative to each other, stays as it was. ConfigError if a symbol of its own is missing.
         """
-        if list(symbols) != sorted({*symbols, *self.symbols}):
+        listed = isinstance(symbols, str | list | tuple) and all(isinstance(symbol, str) for symbol in symbols)
+        if not listed or list(symbols) != sorted({*symbols, *self.symbols}):
             raise ConfigError("symbols: must be sorted, each once, and hold all that the model has")
         places = Tokenizer(symbols, self.unit).find(self.symbols)
         return replace(self, parameters=widened(self.parameters, len(symbols), places, init, seed), symbols=symbols)

@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+import time
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -78,7 +79,9 @@ def test_a_training_gives_its_model_scores_and_history(result: charrnn.Result) -
 def test_the_train_loss_of_a_result_is_the_mean_since_the_last_evaluation_but_one(tmp_path: Path) -> None:
     (tmp_path / "t").write_text(TEXT)
     events: list[Any] = []
+    begun = time.perf_counter()
     trained = charrnn.train(tmp_path / "t", tmp_path / "run", on_event=events.append, **{**SMALL, "max_steps": 50})
+    assert 0 < trained.seconds < time.perf_counter() - begun
     losses = [event.loss for event in events if hasattr(event, "loss")]
     assert len(losses) == 50 and [event.step for event in events if hasattr(event, "train")] == [20, 40, 50]
     assert trained.train == pytest.approx(np.mean(losses[40:]), rel=1e-12)

@@ -232,6 +232,21 @@ def test_what_would_not_load_is_not_saved(tmp_path: Path, change: dict[str, Any]
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [("W_h2h2", None), ("gamma", np.zeros(4, "<f4")), ("b_h2", np.zeros(3, "<f4")), ("W_xh1", np.zeros((2, 3), "<f4"))],
+)
+def test_a_model_names_the_weight_that_its_cell_misses_or_does_not_know_or_has_in_another_shape(
+    tmp_path: Path, name: str, array: np.ndarray | None
+) -> None:
+    arrays, metadata = good()
+    arrays.pop(name, None)
+    (tmp_path / "a.npz").write_bytes(signed(arrays if array is None else {**arrays, name: array}, metadata))
+    load(tmp_path / "a.npz")  # for all that is known without the cell, it is a checkpoint
+    with pytest.raises(CheckpointError, match=rf"a\.npz: not a checkpoint of charrnn \((weights )?{name} [^;]+\); "):
+        charrnn.load(tmp_path / "a.npz")
+
+
 def test_settings_nested_too_deep_are_not_saved(tmp_path: Path) -> None:
     checkpoint = of_good()
     deep: Any = 1

@@ -10,6 +10,7 @@ from oracle import logits, zero_state
 
 from charrnn.errors import CorpusError
 from charrnn.network.parameters import Architecture, Parameters, initial
+from charrnn.registry import ACTIVATIONS
 from charrnn.report.lags import picture, svg
 from charrnn.verify.inspection import inspect
 
@@ -58,6 +59,25 @@ def test_saturated_units_are_counted() -> None:
     parameters.vector[...] = 0
     parameters["b_h1"][:3] = 5.0
     assert inspect(parameters, IDS, 5)[0].saturated == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("cell, gates", [("gru", 3), ("lstm", 4)])
+def test_saturated_gates_and_candidates_are_counted_where_their_slope_is_below_a_tenth_of_its_largest(
+    cell: str, gates: int
+) -> None:
+    parameters = initial(Architecture(7, (10,), cell=cell), np.random.default_rng(0), np.float64)
+    parameters.vector[...] = 0
+    # σ′ is a tenth of 1/4 at Z = ±3.637, tanh′ a tenth of 1 at ±1.818. The candidate's b is the last.
+    parameters["b_h1"][:6] = [3.6, 3.7, 9, -3.6, -3.7, -9]
+    parameters["b_h1"][-5:] = [1.8, 1.81, 9, 1.85, -1.85]
+    assert inspect(parameters, IDS, 5)[0].saturated == pytest.approx((4 + 3) / (10 * gates))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_steepest_slope_of_an_activation_is_the_largest_of_its_differences(name: str) -> None:
+    Z = np.linspace(-6, 6, 12_001)
+    H = ACTIVATIONS[name].phi(Z, np.empty_like(Z))
+    assert (np.diff(H) / np.diff(Z)).max() == pytest.approx(ACTIVATIONS[name].steepest, rel=1e-6)
 
 
 def test_the_pictures_of_a_vanishing_a_healthy_and_an_exploding_network_differ() -> None:

@@ -24,7 +24,7 @@ from charrnn.network.stack import Stack
 from charrnn.network.truncation import Window
 from charrnn.registry import UNITS
 from charrnn.text import pieces
-from charrnn.text.corpus import encode_corpus
+from charrnn.text.corpus import encode_corpus, read_corpus
 from charrnn.text.pieces import PieceStreams, are_sorted_lines, cut, pack
 from charrnn.text.reading import Reading, end_symbol
 from charrnn.text.tokenizer import Tokenizer
@@ -88,6 +88,8 @@ def test_a_piece_ends_where_a_file_does(tmp_path: Path) -> None:
     for unit, (kind, expected) in product(UNITS, cases):
         corpus = encode_corpus([str(tmp_path)], Reading(between=end_symbol(kind), unit=unit))
         assert corpus.tokenizer.decode(pack(corpus.ids, corpus.tokenizer, kind)) == expected
+    # The ends stand between files alone: the text that its checksum is of begins with the first.
+    assert read_corpus([str(tmp_path)], Reading(between="\x1e")) == "ann\nbob\x1e\x1ecid\n"
 
 
 def list_of(lengths: list[int]) -> Any:
@@ -174,7 +176,8 @@ def test_parts_are_whole_pieces_drawn_at_random_by_the_seed() -> None:
     for same, seed in ((True, 1), (False, 2)):
         others = parts(text, pieces="lines", val_frac=0.1, test_frac=0.2, seed=seed)
         assert np.array_equal(others.validation, made.validation) == same
-    assert made.items()[0][0] == "training" and made.end == 0
+    assert [(name, offset) for name, _, offset in made.items()] == [("training", 0), ("validation", 0), ("test", 0)]
+    assert made.end == 0
 
 
 def test_a_text_of_too_few_pieces_is_refused() -> None:

@@ -89,6 +89,18 @@ def test_gradients_in_panels_are_those_of_double_precision(unpacked: bool, cell:
     assert group_rows(n, 192, 192)
 
 
+def test_the_layout_of_a_product_follows_the_sequences_and_not_the_steps() -> None:
+    T, n = 66, 5  # panels would fit a matrix of T rows, and do not fit one of n
+    assert group_rows(T, 128, 128) and group_rows(n, 128, 128) is None
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.integers(0, 9, (2, T, n))
+    architecture = Architecture(9, (128,))
+    parameters, gradient = initial(architecture, rng, np.float32), Parameters(architecture, np.float32)
+    window = truncation("full", T).window(0, T)
+    loss = Stack(architecture, np.float32).loss_and_gradient(parameters, inputs, targets, None, window, gradient)
+    assert np.isfinite(gradient.vector).all() and loss
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_steps_are_views_and_one_sequence_alone_is_a_vector(n: int) -> None:
     steps = Buffers(np.float64).planes("S", 1, 3, n, 5)

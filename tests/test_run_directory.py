@@ -24,7 +24,7 @@ from charrnn import engine as engines
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, RunExistsError, RunHeldError
 from charrnn.training import prepare
 from charrnn.training.prepare import Prepared
-from charrnn.training.run import Run
+from charrnn.training.run import Run, Source
 from charrnn.training.settings import Settings
 
 SMALL = Settings(hidden=(4,), batch_size=2, seq_length=5, max_steps=2, threads=1)
@@ -265,6 +265,80 @@ def test_a_training_that_is_cut_up_at_random_ends_with_the_bits_of_one_left_alon
     written = child.output(child.start("killed.py", tmp_path, SEED, scaled(5, 200)), 3000)
     print(f"seed {SEED}:", written, end="")
     assert json.loads(written)["signals"] >= scaled(5, 200)
+
+
+def test_a_checkpoint_of_another_network_than_that_of_the_settings_is_not_gone_on_from(
+    text: str, tmp_path: Path
+) -> None:
+    trained(text, tmp_path / "run")
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace('"tanh"', '"relu"'))  # as many weights
+    before = content(tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"last\.npz: cannot be resumed \(another architecture\); "):
+        charrnn.resume(tmp_path / "run", max_steps=4)
+    assert content(tmp_path / "run") == before
+
+
+def test_a_run_is_held_until_its_session_is_closed_whether_it_is_new_or_resumed(text: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    longer = SMALL.replace(max_steps=4)
+    for start in (lambda: prepare.create([text], SMALL, out), lambda: prepare.resume(Run(out), longer)):
+        prepared = start()
+        for _ in prepared.session.events():
+            with pytest.raises(RunHeldError):
+                Run(out).begin(force=True)
+        assert Run(out).is_locked()
+        prepared.session.close()
+        assert not Run(out).is_locked()
+
+
+@pytest.mark.parametrize("length", [200, 201])
+def test_a_validation_text_is_said_to_be_cut_where_it_is(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.setattr(prepare, "VALIDATION_CHARACTERS", 200)
+    (tmp_path / "validation").write_text(("abcd " * 41)[:length])
+    prepared = prepare.create([text], SMALL.replace(val_file=str(tmp_path / "validation")), tmp_path / "run")
+    prepared.session.close()
+    assert prepared.session.validation is not None and len(prepared.session.validation) == 200
+    assert any("the first 200 characters are scored" in notice for notice in prepared.notices) == (length > 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("config.yaml", lambda run: run.write_config(SMALL)),
+        ("manifest.json", lambda run: run.write_manifest(Source(["t"], "", 1, "error", {}), {})),
+        ("metrics.jsonl", lambda run: run.rewind_metrics(0)),
+        ("best.npz", lambda run: run.keep_best_from_last()),
+    ],
+)
+def test_a_link_in_a_run_is_replaced_and_what_it_points_to_left_alone(tmp_path: Path, name: str, write: Any) -> None:
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    run.mkdir()
+    (run / "last.npz").write_bytes(b"last")
+    (run / name).symlink_to(victim)
+    if name != "best.npz":  # which is written where there is none: its link leads nowhere
+        victim.write_text('{"step": 1}\n')
+    before = victim.read_text() if victim.exists() else None
+    write(Run(run))
+    assert (run / name).is_file() and not (run / name).is_symlink()
+    assert (victim.read_text() if victim.exists() else None) == before
+
+
+def test_a_run_whose_replacement_cannot_be_ended_is_not_held(tmp_path: Path) -> None:
+    (tmp_path / ".next").mkdir()
+    (tmp_path / ".next" / "last.npz").write_bytes(b"new")
+    (tmp_path / "last.npz" / "in the way").mkdir(parents=True)
+    run = Run(tmp_path)
+    with pytest.raises(OSError):
+        run.lock()
+    assert not run.is_locked()
+    (tmp_path / "last.npz" / "in the way").rmdir()
+    (tmp_path / "last.npz").rmdir()
+    run.lock()
+    assert run.is_locked() and run.last.read_bytes() == b"new" and not (tmp_path / ".next").exists()
+    run.unlock()
 
 
 def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(

@@ -191,6 +191,13 @@ def test_surrogates_are_refused_or_treated_as_bad_bytes(tmp_path: Path) -> None:
         with pytest.raises(CorpusError, match=r"^\S*t\b"):
             encode_corpus([str(tmp_path / "t")], Reading(encoding))
         assert read_corpus([str(tmp_path / "t")], Reading(encoding, "skip")) in ("ab", "a")
+        assert any(
+            note.endswith(f"not {encoding}: skipped")
+            for note in encode_corpus([str(tmp_path / "t")], Reading(encoding, "skip")).notes
+        )
+    (tmp_path / "t").write_bytes(b"a+2ADYANgA-b")  # three surrogates, none of them with the half it needs
+    (note,) = encode_corpus([str(tmp_path / "t")], Reading("utf-7", "replace")).notes
+    assert note == "3 sequences of bytes that are not utf-7: replaced by U+FFFD"
 
 
 def test_a_file_that_changes_or_vanishes_between_its_two_readings_is_one_error(

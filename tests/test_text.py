@@ -47,6 +47,37 @@ def test_several_files_and_a_directory_are_read_in_order(tmp_path: Path) -> None
     assert encoded.sha256 == checksum(arguments)
 
 
+@pytest.mark.parametrize("unit", ["codepoint", "byte"])
+def test_progress_is_told_in_bytes_each_time_that_the_text_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    monkeypatch.setattr(sources, "PIECE", 64)
+    (tmp_path / "t").write_text(MIXED[:400], encoding="utf-8", newline="")
+    size = (tmp_path / "t").stat().st_size
+    counts: list[int] = []
+    encode_corpus([str(tmp_path / "t")], Reading(unit=unit), progress=counts.append)
+    assert size > 400 and sum(counts) == 2 * size and min(counts) > 0 and max(counts) <= 64
+    counts.clear()
+    checksum([str(tmp_path / "t")], Reading(unit=unit), counts.append)
+    assert sum(counts) == size
+
+
+def test_a_text_in_bytes_is_read_as_far_as_it_is_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(b"a\xff" + "é\r\n".encode())
+    assert read_corpus([str(tmp_path / "t")], Reading(unit="byte")) == "a\ufffdé\r\n"
+
+
+def test_sequences_become_shorter_by_less_than_half_to_use_a_short_text() -> None:
+    shorter = 0
+    for characters in range(30, 600, 7):
+        for T in (9, 24, 25):
+            streams = Streams(np.zeros(characters, np.uint8), 4, T)
+            asked = min(T, characters - 1)
+            assert asked // 2 < streams.seq_length <= asked
+            shorter += streams.seq_length < asked
+    assert shorter
+
+
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes(b"\xef\xbb\xbfab")
     assert read_corpus([str(tmp_path / "t")]) == "ab"

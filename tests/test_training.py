@@ -19,7 +19,7 @@ from charrnn.text.batches import Streams
 from charrnn.text.tokenizer import Tokenizer
 from charrnn.training import prepare
 from charrnn.training.loop import Step, Trainer
-from charrnn.training.optimizers import Updater, clip
+from charrnn.training.optimizers import BLOCK, Updater, clip
 from charrnn.training.run import Run
 from charrnn.training.schedules import Progress, learning_rate_factor
 from charrnn.training.session import Evaluation, Session
@@ -176,7 +176,7 @@ def test_optimizers_take_the_steps_of_torch(name: str) -> None:
     import torch
 
     rng = np.random.default_rng(0)
-    weights = rng.standard_normal(20_000)  # more than one block
+    weights = rng.standard_normal(BLOCK + 1000)
     theirs = torch.nn.Parameter(torch.from_numpy(weights.copy()))
     make: dict[str, Any] = {
         "sgd": lambda p: torch.optim.SGD(p, 0.01),
@@ -193,6 +193,19 @@ def test_optimizers_take_the_steps_of_torch(name: str) -> None:
         optimizer.step()
         ours.update(weights, g, 0.01, step + 1)
         np.testing.assert_allclose(weights, theirs.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_in_several_blocks_take_the_steps_that_they_take_alone(name: str) -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.standard_normal(BLOCK + 3)
+    ends = whole[-5:].copy()  # of two blocks
+    updaters = [Updater(OPTIMIZERS[name](), x.size, x.dtype) for x in (whole, ends)]
+    for t in (1, 2, 3):
+        g = rng.standard_normal(whole.size)
+        updaters[0].update(whole, g, 0.01, t)
+        updaters[1].update(ends, g[-5:], 0.01, t)
+    np.testing.assert_array_equal(whole[-5:], ends)
 
 
 def test_clipping_by_norm_scales_and_by_value_cuts() -> None:

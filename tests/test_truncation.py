@@ -86,6 +86,9 @@ def test_gains_of_one_and_zero_are_told_by_identity_and_sequences_may_differ() -
         ({"lags": -3}, "lags -3: must be"),
         ({"lags": 2.5}, "lags 2.5: must be"),
         ({"lags": True}, "lags True: must be"),
+        ({"fresh": np.zeros((3, 2))}, "fresh must be true or false (3, n), is float64 (3, 2)"),
+        ({"fresh": np.zeros(3, bool)}, "fresh must be true or false (3, n), is bool (3,)"),
+        ({"fresh": np.zeros((4, 2), bool)}, "fresh must be true or false (3, n), is bool (4, 2)"),
     ],
 )
 def test_a_window_that_cannot_be_is_refused(values: dict[str, Any], words: str) -> None:

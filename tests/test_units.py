@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import unicodedata
@@ -86,6 +87,16 @@ def test_a_text_in_pieces_has_the_graphemes_of_the_whole() -> None:
         assert found == list(graphemes(text)) and "".join(found) == text, pieces
 
 
+def test_a_text_without_line_ends_is_cut_between_graphemes_as_soon_as_two_are_known() -> None:
+    text = "e\u0301🇩🇪" * 20
+    pieces = list(whole_graphemes(text[i : i + 4] for i in range(0, len(text), 4)))
+    assert (
+        "".join(pieces) == text
+        and [symbol for piece in pieces for symbol in graphemes(piece)] == ["e\u0301", "🇩🇪"] * 20
+    )
+    assert max(map(len, pieces)) <= 8  # a piece, and what was held of the one before
+
+
 def test_graphemes_are_what_a_reader_takes_for_a_character() -> None:
     expected = ["é", FAMILY, "🇩🇪", "🇫🇷", ROCKET, HINDI, THAI, "\r\n", "각"]
     assert graphemes("".join(expected)) == expected
@@ -160,6 +171,21 @@ def test_unknown_graphemes_are_listed_with_their_place_skipped_or_replaced() -> 
         tokenizer.encode("ab\nab🇩🇪b", source="t")
     assert tokenizer.decode(tokenizer.encode("a🇩🇪b", unknown="replace")) == "a b"
     assert tokenizer.decode(tokenizer.encode("a🇩🇪b", unknown="skip")) == "ab"
+
+
+@pytest.mark.parametrize("unit", ["codepoint", "grapheme"])
+@pytest.mark.parametrize("more", ["", "".join(map(chr, range(0x4E00, 0x4F00)))], ids=["few", "257 or more"])
+def test_a_piece_of_ascii_bytes_has_the_ids_of_its_text_and_the_same_error(unit: str, more: str) -> None:
+    tokenizer = Tokenizer.from_text("ab\r\n\n" + more, unit)
+    for text in ("ab\r\nba\n", "\r\n" * 3, ""):
+        ids = tokenizer.encode_piece(text.encode("ascii"))
+        assert ids.dtype == (np.uint16 if more else np.uint8)
+        cut = re.findall("\r\n|.|\n", text) if unit == "grapheme" else list(text)
+        assert [tokenizer.symbols[i] for i in ids] == cut
+        assert ids.tolist() == tokenizer.encode_piece(text).tolist()
+    with pytest.raises(CorpusError, match=r"line 2, column 2: the model does not know 'c' "):
+        tokenizer.encode_piece(b"a\nbca")
+    assert tokenizer.decode(tokenizer.encode_piece(b"acb", unknown="skip")) == "ab"
 
 
 @pytest.fixture(scope="module")

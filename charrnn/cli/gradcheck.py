@@ -55,6 +55,8 @@ def gradcheck(
 
     blas.configure()
 
+    if equations and (run or ckpt):
+        raise ConfigError("--equations: they are checked on a network of their own; leave the run out")
     if equations:
         _equations(seed, as_json)
         return

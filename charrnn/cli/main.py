@@ -74,7 +74,10 @@ def main() -> None:
     except Exception as error:
         # Typer's own exceptions about flags and arguments have no public base class; this is what they share.
         if not hasattr(error, "format_message"):
-            raise
+            if not _interrupted(error):
+                raise
+            _complain("interrupted")
+            sys.exit(130)
         command = getattr(getattr(error, "ctx", None), "command_path", "charrnn")
         message = in_own_words(" ".join(error.format_message().split()).rstrip("."))
         _complain(f"error: {message}; {command} --help lists what there is")
@@ -90,6 +93,13 @@ _WORDS = {
     r"Input should be greater than or equal to (\S+)": r"must be at least \1",
     r"Input should be less than or equal to (\S+)": r"must be at most \1",
 }
+
+
+def _interrupted(error: BaseException) -> bool:
+    """Whether an interrupt is the cause: Python wraps one that comes while a class is made, as at an import."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return isinstance(error, KeyboardInterrupt)
 
 
 def in_own_words(message: str) -> str:

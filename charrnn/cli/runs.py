@@ -29,7 +29,8 @@ def runs(
 
     found = summaries(located(directory) or directory)
     if not found and not directory.is_dir():
-        raise CheckpointError(f"{directory}: no such directory; train a run: charrnn train corpus.txt")
+        kind = "a file, not a directory of runs" if directory.exists() else "no such directory, and no run of this name"
+        raise CheckpointError(f"{directory}: {kind}; train a run: charrnn train corpus.txt")
     if as_json:
         print(json.dumps({"runs": [_plain(run) for run in found]}, allow_nan=False))
         return
@@ -48,9 +49,10 @@ def runs(
     table.add_column("state", no_wrap=True)
     for run in found:
         widths = ",".join(map(str, run.hidden))
+        unit = "" if run.unit == "codepoint" else f" {run.unit}s"  # what the losses are per
         table.add_row(
             Text(shown(run.path.name or str(run.path))),
-            Text("" if run.cell is None else f"{run.cell} {widths}"),
+            Text("" if run.cell is None else f"{run.cell} {widths}{unit}"),
             "" if run.parameters is None else f"{run.parameters:,}",
             "" if run.steps is None else f"{run.steps:,}",
             "" if run.validation is None else f"{run.validation:.4f}",
@@ -72,6 +74,7 @@ def _plain(run: Any) -> dict[str, object]:
         "state": run.state,
         "problem": run.problem,
         "cell": run.cell,
+        "unit": run.unit,
         "hidden": list(run.hidden),
         "parameters": run.parameters,
         "steps": run.steps,

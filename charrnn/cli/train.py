@@ -86,7 +86,9 @@ def train(
 
         if dry_run:
             raise ConfigError("--dry-run does not go with --resume, which puts the run in order; leave one out")
-        _refuse_with_resume(config=config, out=out, init_from=init_from, force=force or None)
+        _refuse_with_resume(
+            config=config, out=out, init_from=init_from, force=force or None, unknown=unknown != "error"
+        )
         run, origins = open_run(resume), dict.fromkeys(FIELDS, str(resume))
         resolved = run.resumed_settings(settings)
     else:
@@ -211,7 +213,9 @@ def _print_settings(settings: Settings, origins: dict[str, str], as_json: bool) 
         print(json.dumps(settings.plain()))
         return
     for name, origin in origins.items():
-        print(f"{name + ':':<18}{as_written(getattr(settings, name)):<14}  # {origin}")
+        value = getattr(settings, name)
+        chosen = ", chosen when the text is known, or none" if value is None else ""
+        print(f"{name + ':':<18}{as_written(value):<14}  # {origin}{chosen}")
 
 
 def _refuse_with_resume(**others: object) -> None:

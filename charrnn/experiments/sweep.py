@@ -25,7 +25,7 @@ from typing import Any
 
 from charrnn.blas import cores
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, DivergedError, WorkerError
-from charrnn.storage import fields
+from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.durable import atomic_write_bytes, read_small
 from charrnn.training.run import Run, is_leftover
 from charrnn.training.setting_types import hint
@@ -82,6 +82,12 @@ class Outcome:
         return self.state != "finished", -self.round, loss, self.trial
 
 
+# What changes the symbols or the text that the trainings are compared on.
+OF_THE_TEXT = frozenset(
+    ("unit", "normalize", "pieces", "encoding", "on_bad_byte", "glob", "val_frac", "val_file", "test_frac", "test_file")
+)
+
+
 def axes(texts: Iterable[str]) -> Axes:
     """What varies, from texts as `learning_rate=0.001,0.003`, `hidden=128,256+256` or `dropout=0..0.5`.
 
@@ -95,6 +101,8 @@ def axes(texts: Iterable[str]) -> Axes:
             raise ConfigError(f"vary {text}: must be a setting and its values, as in learning_rate=0.001,0.003")
         if key not in FIELDS:
             raise ConfigError(f"vary {text}: unknown setting {key}{hint(key, FIELDS)}")
+        if key in OF_THE_TEXT:
+            raise ConfigError(f"vary {text}: losses on different texts cannot be ranked; set {key} for all of them")
         if key in found:
             raise ConfigError(f"vary {text}: {key} is varied twice; name all its values at once")
         place = f"vary {text}:"
@@ -254,6 +262,8 @@ class Sweep:
 
     def _kept(self) -> list[Outcome]:
         path = self.directory / PLAN
+        if any((self.directory / name).exists() for name in (BEST, LAST)):
+            raise ConfigError(f"{self.directory} is a run; choose another directory")
         if not path.exists():
             there = self.directory.iterdir() if self.directory.is_dir() else [self.directory]
             if any(other.exists() and not is_leftover(other) for other in there):

@@ -136,7 +136,7 @@ class Truncation:
             raise ValueError(f"{type(self).__name__}.gains gave {len(window.gains)} gains for {context + T} steps")
         return window
 
-    def draw(self, T: int, seed: int = 0) -> Window:
+    def draw(self, T: int, seed: int) -> Window:
         """A window of exactly T steps from the beginning, whose losses are divided by T."""
         return self.window(0, T, (seed,))
 
@@ -198,7 +198,7 @@ class Random(_WithTau):
         gains = np.array([CUT, *self._drawn_gains(remaining, np.random.default_rng(seed))])
         return Window(gains, 0, self.seq_length + self.tau - 1)
 
-    def draw(self, T: int, seed: int = 0) -> Window:
+    def draw(self, T: int, seed: int) -> Window:
         """T steps with random cuts. They need not end at a cut, because no step follows."""
         rng, cuts, since = np.random.default_rng(seed), [], 1
         for _ in range(T - 1):

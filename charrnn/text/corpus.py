@@ -19,10 +19,8 @@ from charrnn.errors import CorpusError
 from charrnn.storage.ids import map_ids, write_ids
 from charrnn.text.characters import graphemes
 from charrnn.text.reading import UTF8, Reading
-from charrnn.text.sources import IN_MEMORY, Sources
+from charrnn.text.sources import IN_MEMORY, Progress, Sources
 from charrnn.text.tokenizer import GROW, Ids, Tokenizer, UnknownSymbolsError, code_points, ids_dtype
-
-Progress = Callable[[int], object] | None
 
 
 @dataclass(frozen=True)
@@ -81,16 +79,16 @@ def encode_corpus(
     """
     if tokenizer is not None:
         reading = replace(reading, unit=tokenizer.unit, normalize=tokenizer.normalize)
-    with Sources(arguments, reading) as sources:
-        digest, own = _survey(sources, progress)
+    with Sources(arguments, reading, progress) as sources:
+        digest, own = _survey(sources)
         if tokenizer is None or unknown == GROW:
             before = tokenizer.symbols if tokenizer else ()
-            if not own and not before:
+            if not sources.bytes or (not own and not before):
                 raise CorpusError(f"{', '.join(arguments)}: the text is empty; name one that holds characters")
             tokenizer = Tokenizer.of({*own, *before}, reading.unit, reading.normalize)
         keep = ids_path is not None and (sources.once or sources.bytes * tokenizer.dtype.itemsize > IN_MEMORY)
         again = hashlib.sha256()
-        encoded = _encoded(sources, tokenizer, unknown, again, progress)
+        encoded = _encoded(sources, tokenizer, unknown, again)
         changed = CorpusError(f"{', '.join(arguments)}: the text changed while it was read; try again")
         try:
             if ids_path is None or not keep:
@@ -108,21 +106,19 @@ def encode_corpus(
 def vocabulary_of(arguments: Sequence[str], reading: Reading = UTF8) -> Sequence[str]:
     """The distinct symbols of a text, and of what the reading puts between files, sorted."""
     with Sources(arguments, reading) as sources:
-        return _survey(sources, None)[1]
+        return _survey(sources)[1]
 
 
 def checksum(arguments: Sequence[str], reading: Reading = UTF8, progress: Progress = None) -> str:
     """The SHA-256 of the text, as in `EncodedCorpus`."""
     digest = hashlib.sha256()
-    with Sources(arguments, reading) as sources:
+    with Sources(arguments, reading, progress) as sources:
         for _, piece in sources.pieces():
             digest.update(piece.encode() if isinstance(piece, str) else piece)
-            if progress:
-                progress(len(piece))
     return digest.hexdigest()
 
 
-def _survey(sources: Sources, progress: Progress) -> tuple[str, Sequence[str]]:
+def _survey(sources: Sources) -> tuple[str, Sequence[str]]:
     """The text's checksum, and the distinct symbols of it and of what may stand between files, sorted."""
     unit = sources.reading.unit
     digest, seen = hashlib.sha256(), np.zeros(0x110000, bool)
@@ -139,13 +135,11 @@ def _survey(sources: Sources, progress: Progress) -> tuple[str, Sequence[str]]:
             clusters.update(graphemes(piece))
         else:
             seen[code_points(piece)] = True
-        if progress:
-            progress(len(piece))
     points = "".join(map(chr, np.flatnonzero(seen)))
     return digest.hexdigest(), sorted(clusters.union(points)) if unit == "grapheme" else points
 
 
-def _encoded(sources: Sources, tokenizer: Tokenizer, unknown: str, digest: Any, progress: Progress) -> Iterator[Ids]:
+def _encoded(sources: Sources, tokenizer: Tokenizer, unknown: str, digest: Any) -> Iterator[Ids]:
     """The ids of one piece after another."""
     line, file = 1, ""
     for name, piece in sources.pieces():
@@ -154,8 +148,6 @@ def _encoded(sources: Sources, tokenizer: Tokenizer, unknown: str, digest: Any, 
         digest.update(piece if isinstance(piece, bytes) else piece.encode("utf-8", "surrogatepass"))
         yield tokenizer.encode_piece(piece, unknown=unknown, source=name, line=line)
         line += piece.count(b"\n") if isinstance(piece, bytes) else piece.count("\n")
-        if progress:
-            progress(len(piece))
 
 
 def open_ids(path: Path, sha256: str, tokenizer: Tokenizer, verify: bool = False) -> EncodedCorpus:

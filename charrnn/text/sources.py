@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from charrnn.errors import CorpusError, StorageError
@@ -21,16 +21,18 @@ PIECE = 1 << 22  # bytes read at a time
 IN_MEMORY = 64_000_000  # bytes of a pipe that are kept in memory
 MARK = "\ufeff"  # the byte order mark: no part of a text, wherever files were joined
 
+Progress = Callable[[int], object] | None
+
 
 class Sources:
     """The files behind the arguments: files, directories, or `-` for standard input.
 
     Standard input and pipes can be read only once: what they held is kept. A directory is looked through once, so that
-    every reading is of the same files.
+    every reading is of the same files. `progress` is called with numbers of bytes read.
     """
 
-    def __init__(self, arguments: Sequence[str], reading: Reading = UTF8) -> None:
-        self.arguments, self.reading = arguments, reading
+    def __init__(self, arguments: Sequence[str], reading: Reading = UTF8, progress: Progress = None) -> None:
+        self.arguments, self.reading, self._progress = arguments, reading, progress
         self._spooled: dict[str, IO[bytes]] = {}
         self._files: dict[str, list[str]] = {}
         self._notes: list[str] = []
@@ -140,8 +142,13 @@ class Sources:
 
     def _raw(self, file: IO[bytes]) -> Iterator[str | bytes]:
         while data := file.read(PIECE):
-            self.bytes += len(data)
+            self._took(len(data))
             yield data
+
+    def _took(self, count: int) -> None:
+        self.bytes += count
+        if self._progress and count:
+            self._progress(count)
 
     def _decoded(self, name: str, file: IO[bytes]) -> Iterator[str | bytes]:
         reading = self.reading
@@ -173,7 +180,7 @@ class Sources:
                 if text:
                     yield text
             position += len(data)
-            self.bytes += len(data)
+            self._took(len(data))
             if not data:
                 return
 

@@ -22,10 +22,10 @@ GROW = "grow"  # of a vocabulary that is still to be trained: the character beco
 PIECE = 1 << 24  # ids counted at a time: bounds memory
 
 
-def check_unknown(unknown: str) -> None:
-    """ConfigError unless `unknown` is one of UNKNOWN."""
-    if unknown not in UNKNOWN:
-        raise wrong("unknown", unknown, "error, skip or replace")
+def check_unknown(unknown: str, grow: bool = False) -> None:
+    """ConfigError unless `unknown` is one of UNKNOWN, or GROW where that is possible."""
+    if unknown not in UNKNOWN and not (grow and unknown == GROW):
+        raise wrong("unknown", unknown, "error, skip, replace or grow" if grow else "error, skip or replace")
 
 
 def code_points(text: str) -> Ids:

@@ -93,7 +93,7 @@ def _of_pieces(corpus: EncodedCorpus, settings: Settings, fractions: tuple[float
     total = len(starts)
     if total < 2:
         raise CorpusError(
-            f"pieces {settings.pieces}: the text is {'one piece' if total else 'empty'}, and there must be several; "
+            f"pieces {settings.pieces}: the text holds {'one piece' if total else 'none'}, and there must be several; "
             "cut it in another way, or leave pieces out"
         )
     order = np.random.default_rng([settings.seed, SPLIT]).permutation(total)

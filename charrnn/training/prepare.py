@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -72,8 +73,7 @@ def create(
     Without `out` it gets the first free name under runs/. Whatever fails, nothing is left of it, and nobody holds it.
     With `dry` there is no run, only a session to look at: ids that are too many for memory go into a temporary file.
     """
-    if unknown != GROW:
-        check_unknown(unknown)
+    check_unknown(unknown, grow=True)
     config, workers = _with_absolute_paths(settings), choose_workers(settings)
     with contextlib.ExitStack() as undo:
         run = _looked_for(out, sources, force) if dry else _begun(out, sources, force, undo)
@@ -181,6 +181,9 @@ def _text_again(
             f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
         )
     again = all(map(can_be_read_again, sources))
+    gone = next((source for source in sources if source != "-" and not os.path.exists(source)), None)
+    if gone is not None:
+        raise CorpusError(f"{gone}: the text of {run.directory} is gone; restore it, or name it where it is now")
     if again and checksum(sources, config.reading, progress) != sha256:
         raise CorpusError(
             f"{', '.join(sources)}: not the text that {run.directory} was trained on; restore it, say where it is now, "

@@ -356,12 +356,10 @@ class Run:
             return []
         rows = []
         for line in lines:
-            try:
+            with contextlib.suppress(ValueError):
                 row = fields.parse_json(line, len(line))
                 if isinstance(row, dict) and line.endswith(b"\n"):
                     rows.append((line, {**row, "step": fields.whole(row, "step")}))
-            except ValueError:
-                continue
         return rows
 
     def log(self, row: Mapping[str, object]) -> None:

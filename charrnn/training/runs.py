@@ -34,8 +34,8 @@ class Summary:
     state: training, finished, stopped, diverged, untrained, foreign (its cell or activation is registered by a module
     that is not imported here) or damaged; `problem` says what a foreign run lacks and what is damaged. parameters: how
     many weights. scored: whether it has a best checkpoint, which comes with the first evaluation. validation: lowest
-    loss so far in nats per character, if there was any. written: time of its newest checkpoint, in seconds since 1970.
-    What a damaged run does not tell is None.
+    loss so far in nats per symbol, which is a `unit`, if there was any. written: time of its newest checkpoint, in
+    seconds since 1970. What a damaged run does not tell is None.
     """
 
     path: Path
@@ -48,6 +48,7 @@ class Summary:
     validation: float | None = None
     scored: bool = False
     problem: str | None = None
+    unit: str = "codepoint"
 
     @property
     def good(self) -> bool:
@@ -148,6 +149,7 @@ def summary(directory: Path) -> Summary:
         min(validation, default=None),
         scored,
         lacking,
+        str(newest.settings.get("unit", "codepoint")),
     )
 
 

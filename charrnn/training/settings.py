@@ -333,7 +333,7 @@ def recipe(name: Path) -> Path:
 
     ConfigError that lists the recipes for a word that is neither.
     """
-    if len(name.parts) != 1 or name.exists() or name.suffix not in ("", ".yaml"):
+    if len(name.parts) != 1 or name.is_file() or name.suffix not in ("", ".yaml"):
         return name
     known = recipes()
     if name.stem not in known:

@@ -49,6 +49,7 @@ def train(
     process has one thread (OPENBLAS_NUM_THREADS=1), unless the environment has set a number before.
     """
     names = _names(texts)
+    _check_callable(on_event)
     resolved, _ = resolve(_path("config", config), settings)
     directory, start = _path("out", out), _path("init_from", init_from)
     force = arguments.switch("force", force)
@@ -74,6 +75,7 @@ def resume(
     `texts` says where its text is now, if it has been moved. `changes` are settings of how long and how carefully it is
     trained (`RESUMABLE`); ConfigError for any other.
     """
+    _check_callable(on_event)
     opened = open_run(arguments.path("run", run))
     resolved = opened.resumed_settings(changes)
     choose_workers(resolved)
@@ -97,6 +99,11 @@ def _names(texts: PathLike | Iterable[PathLike]) -> list[str]:
         if long and not os.path.exists(name):
             raise ConfigError(f"texts {shown(repr(name))}: this is no file; write the text to one, and give its path")
     return [os.fspath(name) for name in names]
+
+
+def _check_callable(on_event: object) -> None:
+    if on_event is not None and not callable(on_event):
+        raise arguments.wrong("on_event", on_event, "a function of one event")
 
 
 def _path(name: str, value: PathLike | None) -> Path | None:

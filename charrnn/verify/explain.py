@@ -115,7 +115,7 @@ class _Walk:
         stack = Stack(self.architecture, np.float64)
         inputs, targets = self.ids[:-1, None], self.ids[1:, None]
         stack.loss_and_gradient(self.parameters, inputs, targets, None, self.window, program)
-        error = float(np.abs(self.gradient.vector - program.vector).max() / np.abs(program.vector).max())
+        error = float(np.abs(self.gradient.vector - program.vector).max() / (np.abs(program.vector).max() or 1.0))
         moved = Parameters(self.architecture, np.float64, self.parameters.vector - RATE * self.gradient.vector)
         after = float(stack.losses(moved, stack.forward(moved, inputs, None), targets).sum() / self.window.divisor)
         found = Stage(
