@@ -33,7 +33,8 @@ check: $(VENV)/.dev ## run all checks: format, lint, types, tests
 
 torture: $(VENV)/.dev ## run the tests of reliability at length, with a new seed (SEED=n: with that one)
 	CHARRNN_TORTURE=1 CHARRNN_SEED=$(SEED) $(bin)/python -m pytest -s tests/test_checkpoint.py tests/test_durable.py \
-	    tests/test_runs.py tests/test_training.py tests/test_divergence.py tests/test_refused_writes.py
+	    tests/test_runs.py tests/test_training.py tests/test_divergence.py tests/test_refused_writes.py \
+	    tests/test_formats.py
 
 test-torch: $(VENV)/.torch ## run the tests that compare charrnn with PyTorch (installs it)
 	CHARRNN_REQUIRE_TORCH=1 $(bin)/python -m pytest -m torch

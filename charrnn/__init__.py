@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from charrnn.errors import CharrnnError
     from charrnn.formats import export
+    from charrnn.formats.importer import import_model
     from charrnn.inference.scoring import Score
     from charrnn.model import Gradient, Model
     from charrnn.network.cells import Cell
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "charrnn.errors": ("CharrnnError",),
     "charrnn.formats": ("export",),
+    "charrnn.formats.importer": ("import_model",),
     "charrnn.inference.scoring": ("Score",),
     "charrnn.model": ("Gradient", "Model"),
     "charrnn.network.cells": ("Cell",),
@@ -63,6 +65,7 @@ __all__ = [
     "Settings",
     "Truncation",
     "export",
+    "import_model",
     "load",
     "resume",
     "train",

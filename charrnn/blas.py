@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -90,6 +91,16 @@ def describe() -> Mapping[str, object]:
         kernel = library.scipy_openblas_get_corename64_().decode()
         threads = int(library.scipy_openblas_get_num_threads64_())
     return {"name": blas["name"], "version": blas["version"], "kernel": kernel, "threads": threads}
+
+
+def processor() -> str:
+    """The name of the processor, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+        names = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        return f"{names['model name']} (family {names['cpu family']}, model {names['model']})"
+    except (OSError, KeyError):
+        return platform.processor() or platform.machine()
 
 
 def _openblas() -> ctypes.CDLL | None:

@@ -73,7 +73,7 @@ def bits(run: Path) -> object:
             arrays[name, key] = array.tobytes()
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
-        del row["characters_per_second"]
+        del row["characters_per_second"], row["seconds"]
     return arrays, rows
 
 

@@ -384,7 +384,11 @@ engine = WorkerEngine(Architecture(5, (4,)), np.float32, 2, 2)
     [
         (["train", "text.txt", "--hidden", "3000000", "--out", "x"], 5, b"not enough memory"),
         (["train", "text.txt", "--encoding", "rot13", "--out", "x"], 2, b"no such encoding"),
-        (["train", "text.txt", "--unknown", "foo", "--out", "x"], 2, b"unknown 'foo': must be error, skip or replace"),
+        (
+            ["train", "text.txt", "--unknown", "foo", "--out", "x"],
+            2,
+            b"unknown 'foo': must be error, skip, replace or grow",
+        ),
         (["train", "", "--out", "x"], 3, b"the name of a text is empty"),
         (["train", "--resume", "runs/text/last.npz"], 3, b"last.npz: no run directory"),
         (["bench", "--hidden", "300000", "--seq-length", "1"], 5, b"not enough memory"),

@@ -262,9 +262,10 @@ def test_the_command_writes_the_newest_run_or_one_by_name_and_says_what_is_wrong
     assert "<h1>alone</h1>" in Path("d.html").read_text("utf-8")
     charrnn.export("runs/gru/best.npz", "e.html")
     assert Path("e.html").read_bytes() == Path("a.html").read_bytes()
+    formats = ".html, .onnx, .safetensors, .pt, or / for a folder"
     for arguments, code, line in (
-        (["gru", "a.onnx"], 2, "error: a.onnx: no format has the ending .onnx; use .html\n"),
-        (["gru", "a"], 2, "error: a: the ending names the format, and it has none; use .html\n"),
+        (["gru", "a.tflite"], 2, f"error: a.tflite: no format has the ending .tflite; use {formats}\n"),
+        (["gru", "a"], 2, f"error: a: the ending names the format, and it has none; use {formats}\n"),
         (["gru"], 2, "error: gru: a run; name the file to write too, as in: charrnn export gru page.html\n"),
         (["gru", "lstm", "a.html"], 2, "error: gru lstm: one run is exported at a time; name one\n"),
     ):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gc
+import json
+import tempfile
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from calls import charrnn as call
 
 from charrnn import blas
 from charrnn.engine.batch import Batch
@@ -122,3 +126,35 @@ def test_a_window_that_runs_steps_again_is_measured_as_such_and_nothing_is_chang
 
 def test_bytes_are_shown_with_three_digits() -> None:
     assert [describe_bytes(x) for x in (999, 1234, 45_600_000, 7.89e9)] == ["999 B", "1.23 kB", "45.6 MB", "7.89 GB"]
+
+
+SMALL = ["--hidden", "6", "--seq-length", "10", "--batch-size", "4", "--threads", "1", "--max-steps", "4"]
+
+
+@pytest.mark.parametrize("source", ["text", "-"])
+def test_a_dry_run_says_what_a_run_says_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    text = b"the cat sat on the mat.\n" * 40
+    Path("text").write_bytes(text)
+    dry = call("train", source, "--dry-run", "--json", *SMALL, stdin=text)
+    assert dry.code == 0 and [path.name for path in tmp_path.iterdir()] == ["text"]
+    wet = call("train", source, *SMALL, stdin=text)
+    said, *ended = dry.err.splitlines()[:3], dry.err.splitlines()[-1]
+    assert said == wet.err.splitlines()[:3] and ended == ["dry run: nothing was written"]
+    needed = json.loads(dry.out)
+    assert needed["characters"] == 960 and needed["parameters"] > 0 and needed["memory_bytes"] > 0
+    assert Path(needed["run"]).is_dir() and needed["seconds"] >= 0
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text").write_text("the cat sat on the mat.\n" * 40)
+    assert call("train", "text", "--out", "run", *SMALL).code == 0
+    for out in ("run", "text"):
+        dry, wet = (call("train", "text", "--out", out, *also, *SMALL) for also in (["--dry-run"], []))
+        assert (dry.code, dry.err) == (wet.code, wet.err) and dry.code == 2
+    assert call("train", "text", "--out", "run", "--force", "--dry-run", *SMALL).code == 0
+    assert call("train", "--resume", "run", "--dry-run").code == 2

@@ -84,8 +84,17 @@ def test_k_steps_a_resume_and_the_rest_give_the_bits_of_one_run(
         assert all((ours.extra[key] == theirs.extra[key]).all() for key in theirs.extra)
     rows = [metrics(tmp_path / d) for d in ("cut", "whole")]
     for row in (*rows[0], *rows[1]):
-        del row["characters_per_second"]
+        del row["characters_per_second"], row["seconds"]
     assert rows[0] == rows[1]
+
+
+def test_each_evaluation_keeps_what_the_network_writes_and_the_seconds_of_training(tmp_path: Path) -> None:
+    one = session(tmp_path)
+    evaluations = [event for event in one.events() if isinstance(event, Evaluation)]
+    rows = [row for row in metrics(tmp_path) if "sample" in row]
+    assert [(row["step"], row["sample"]) for row in rows] == [(event.step, event.sample) for event in evaluations]
+    assert rows[-1]["sample"] == one.model.sample(72, temperature=0.7, seed=one.trainer.config.seed)
+    assert sorted(row["seconds"] for row in rows) == [row["seconds"] for row in rows]
 
 
 def test_a_run_that_is_stopped_between_evaluations_gives_the_mean_loss_since_the_last_one(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from datetime import date
-from pathlib import Path
 
 
 def machine() -> dict[str, str]:
@@ -16,14 +15,7 @@ def machine() -> dict[str, str]:
 
     blas.configure()  # as in the product's own process, where NumPy is not imported yet
     library = blas.describe()
-    model = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-        model = f"{names['model name']} (family {names['cpu family']}, model {names['model']})"
-    except (OSError, KeyError):
-        pass
-    found = {"processor": model, "cores": str(os.cpu_count()), "python": platform.python_version()}
+    found = {"processor": blas.processor(), "cores": str(os.cpu_count()), "python": platform.python_version()}
     found["blas"] = f"{library['name']} {library['version']}, kernel {library['kernel'] or 'unknown'}"
     for package in ("numpy", "torch", "jax"):
         try:

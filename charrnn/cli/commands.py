@@ -29,6 +29,7 @@ COMMANDS = {
         (
             ("charrnn train book.txt", "the defaults, into runs/book"),
             ("charrnn train poems/ --config quick --max-minutes 2", "a directory, a recipe, a limit"),
+            ("charrnn train book.txt --hidden 1024 --dry-run", "what it would need, and how long it would take"),
             ("charrnn train --resume book --max-steps 6000", "go on with runs/book, to step 6,000"),
         ),
     ),
@@ -75,8 +76,27 @@ COMMANDS = {
     ),
     "export": Entry(
         "export",
-        "Write a model into one file for others: a page that runs it in any browser.",
-        (("charrnn export book book.html", "runs/book, to open by a double click or to send"),),
+        "Write a model into one file for others: a page that runs it in any browser, or weights for other programs.",
+        (
+            ("charrnn export book book.html", "runs/book, to open by a double click or to send"),
+            ("charrnn export book book.safetensors", "weights by PyTorch's names, and the vocabulary"),
+        ),
+    ),
+    "import": Entry(
+        "import_model",
+        "Make a checkpoint of a .safetensors file or of a PyTorch state_dict.",
+        (
+            ("charrnn import book.safetensors", "what export has written, into book.npz"),
+            ("charrnn import net.pt --vocabulary vocab.json", "a network that PyTorch has trained"),
+        ),
+    ),
+    "report": Entry(
+        "report",
+        "Write what came of one or several trainings as a page: curves, yardsticks, samples, surprise, units.",
+        (
+            ("charrnn report book", "runs/book, into report.html"),
+            ("charrnn report gru lstm --out cells.html", "runs/gru and runs/lstm, side by side"),
+        ),
     ),
     "runs": Entry(
         "runs",

@@ -15,13 +15,11 @@ from charrnn.report.novelty import summary
 from charrnn.report.scores import NOUNS, short
 from charrnn.report.yardsticks import lines
 from charrnn.text.pieces import PieceStreams
-from charrnn.training.preflight import describe_bytes, preflight
+from charrnn.training.preflight import Preflight, describe_bytes, preflight
 from charrnn.training.prepare import Prepared
 from charrnn.training.result import Result
-from charrnn.training.session import Evaluation, Event, Notice, Session
-from charrnn.training.settings import Settings
+from charrnn.training.session import Evaluation, Event, Notice
 
-SAMPLE = 72  # characters
 MARGIN = " " * 8
 HEAD = 10  # columns before what a line of the pre-flight says
 BAR = 20  # columns of the bar, at most
@@ -30,8 +28,7 @@ BAR = 20  # columns of the bar, at most
 class Display:
     """Shows one training run. Off a terminal there is no bar, and one plain line for every evaluation."""
 
-    def __init__(self, config: Settings) -> None:
-        self.config = config
+    def __init__(self) -> None:
         self._live = LiveLine(sys.stderr)
         self._reading: tqdm[Any] | None = None
         self._scoring: tqdm[Any] | None = None
@@ -56,7 +53,7 @@ class Display:
             )
         self._reading.update(count)
 
-    def preflight(self, prepared: Prepared) -> None:
+    def preflight(self, prepared: Prepared) -> Preflight:
         """Sizes, memory, time, and what had to give way."""
         if self._reading is not None:
             self._reading.close()
@@ -93,6 +90,7 @@ class Display:
         self._characters, self._shown = 0, 0.0
         self._began = trainer.progress()
         self._session = session
+        return need
 
     def show(self, event: Event) -> None:
         """One event of the session."""
@@ -126,18 +124,16 @@ class Display:
         )
 
     def _evaluation(self, event: Evaluation) -> None:
-        session = self._session
         line = f"step {event.step:>6,}  epoch {event.epochs:5.2f}  train {event.train:.4f}"
         if event.validation:
             nats = event.validation.nats_per_char
             line += f"  validation {nats:.4f} nats {nats / math.log(2):.4f} bits{' best' if event.improved else ''}"
         self._write(line)
-        self._write(MARGIN + self._sample(session))
+        self._write(MARGIN + self._sample(event.sample))
 
-    def _sample(self, session: Session) -> str:
-        shown = min(SAMPLE, columns(sys.stderr) - len(MARGIN)) if sys.stderr.isatty() else SAMPLE
-        text = session.model.sample(max(shown, 0), temperature=0.7, seed=self.config.seed)
-        return "".join(c if c.isprintable() else "⏎" if c == "\n" else " " for c in text)
+    def _sample(self, text: str) -> str:
+        room = max(columns(sys.stderr) - len(MARGIN), 0) if sys.stderr.isatty() else len(text)
+        return "".join(c if c.isprintable() else "⏎" if c == "\n" else " " for c in text[:room])
 
     def _write(self, line: str) -> None:
         self._live.clear()
@@ -159,7 +155,7 @@ class Display:
             if score:
                 say(f"{name:<11}{short(score, result.model.unit)}")
         if result.validation and result.yardsticks:
-            unit = "character" if self.config.unit == "codepoint" else "code point"
+            unit = "character" if result.model.unit == "codepoint" else "code point"
             say(f"beside it, bits per {unit} of the validation text:")
             for line in lines(result.validation.nats_per_char, result.model.parameters.vector.size, result.yardsticks):
                 say(line)
@@ -176,7 +172,7 @@ class Display:
         if not interrupted:
             seconds = self._session.trainer.seconds
             say(f"{result.steps:,} steps in {_duration(seconds)}; best network in {result.checkpoint}")
-            whole = "" if self.config.pieces == "none" else " --pieces 20 --new"
+            whole = "" if self._session.trainer.config.pieces == "none" else " --pieces 20 --new"
             say(f"next: charrnn sample --ckpt {result.run}{whole}")
 
 

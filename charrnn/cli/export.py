@@ -13,24 +13,36 @@ from charrnn.cli.options import RUN_HELP, Ckpt, check_utf8, chosen, one_checkpoi
 def export(
     *,
     run: Annotated[list[Path] | None, typer.Argument(help=RUN_HELP, metavar="RUN", show_default=False)] = None,
-    file: Annotated[Path, typer.Argument(help="File to write; its ending names the format: .html.", metavar="FILE")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="File to write; its ending names the format: .html, .onnx, .safetensors or .pt; / at the end makes a "
+            "folder.",
+            metavar="FILE",
+        ),
+    ],
     ckpt: Ckpt = None,
 ) -> None:
-    """Write a model into one file for others: a page that runs it in any browser.
+    """Write a model into one file for others: a page that runs it in any browser, or weights for other programs.
 
-    The page holds everything and loads nothing: it can be sent as it is, and opens by a double click.
+    A page (.html) holds everything and loads nothing: it can be sent as it is, and opens by a double click. The other
+    files have the vocabulary and the settings beside the weights: .onnx runs in any ONNX runtime, .safetensors and .pt
+    have PyTorch's names, and charrnn import reads them again. A folder is what model hubs take: model.safetensors,
+    config.json, vocab.json, and a README.md that says what is known of the model.
     """
     from charrnn.cli.terminal import say
     from charrnn.errors import ConfigError, shown
     from charrnn.formats import export as write
-    from charrnn.formats import writer
+    from charrnn.formats import maker
     from charrnn.training.runs import located
 
-    check_utf8("FILE", str(file))
-    if not file.suffix and located(file):
+    check_utf8("FILE", file)
+    path = Path(file)
+    if not path.suffix and located(path):
         raise ConfigError(f"{file}: a run; name the file to write too, as in: charrnn export {file} page.html")
-    writer(file)  # before a run is looked for
+    maker(file)  # before a run is looked for
     if run and len(run) > 1:
         raise ConfigError(f"{' '.join(map(str, run))}: one run is exported at a time; name one")
     write(chosen(one_checkpoint(run[0] if run else None, ckpt)), file)
-    say(f"{shown(file)}: {file.stat().st_size / 1e6:.2f} MB")
+    written = sum(part.stat().st_size for part in (path.iterdir() if path.is_dir() else [path]))
+    say(f"{shown(file)}: {written / 1e6:.2f} MB")

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from charrnn.training.cores import choose_workers
 from charrnn.training.run import Run
 from charrnn.training.settings import FIELDS, Settings, recipes, resolve
 from charrnn.training.settings_file import as_written
+
+if TYPE_CHECKING:
+    from charrnn.training.preflight import Preflight
+    from charrnn.training.prepare import Prepared
 
 
 @with_settings
@@ -63,6 +67,9 @@ def train(
             show_default=False,
         ),
     ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the training would need and how long it would take, and stop.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     *,
     settings: dict[str, object],
@@ -77,6 +84,8 @@ def train(
     if resume is not None:
         from charrnn.training.runs import open_run
 
+        if dry_run:
+            raise ConfigError("--dry-run does not go with --resume, which puts the run in order; leave one out")
         _refuse_with_resume(
             config=config, out=out, init_from=init_from, force=force or None, unknown=unknown != "error"
         )
@@ -96,7 +105,7 @@ def train(
         try:
             signals.raises = True
             if not signals.stop():
-                _train(signals, run, corpus or [], resolved, out, force, init_from, unknown, beside, as_json)
+                _train(signals, run, corpus or [], resolved, out, force, init_from, unknown, beside, dry_run, as_json)
             signals.raises = False
         except Stopped:
             signals.raises = False
@@ -129,15 +138,17 @@ def _train(
     init_from: Path | None,
     unknown: str,
     beside: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Trains, and shows it."""
     choose_workers(settings)
 
     from charrnn.cli.display import Display
+    from charrnn.cli.terminal import say
     from charrnn.training import prepare
 
-    with Display(settings) as display:
+    with Display() as display:
         if run is not None:
             prepared = prepare.resume(run, settings, display.reading, corpus)
         else:
@@ -150,6 +161,7 @@ def _train(
                     init_from=init_from,
                     unknown=unknown,
                     progress=display.reading,
+                    dry=dry_run,
                 )
             except RunExistsError:
                 raise RunExistsError(
@@ -158,8 +170,14 @@ def _train(
                 ) from None
         with contextlib.closing(prepared.session) as session:
             go_on = f"go on with: charrnn train --resume {session.run.directory}"
-            signals.waits, signals.last_line = True, f"stopped at once, after the last checkpoint; {go_on}"
-            display.preflight(prepared)
+            if not dry_run:
+                signals.waits, signals.last_line = True, f"stopped at once, after the last checkpoint; {go_on}"
+            need = display.preflight(prepared)
+            if dry_run:
+                say("dry run: nothing was written")
+                if as_json:
+                    print(json.dumps(_needed(prepared, need)))
+                return
             try:
                 for event in prepared.events(signals.stop, signals.save):
                     display.show(event)
@@ -174,6 +192,20 @@ def _train(
                 display.finish(result, stopped, beside)
                 if as_json:
                     print(json.dumps(result.as_dict(), allow_nan=False))
+
+
+def _needed(prepared: Prepared, need: Preflight) -> dict[str, object]:
+    trainer = prepared.session.trainer
+    return {
+        "run": str(prepared.session.run.directory),
+        "characters": prepared.corpus.characters,
+        "symbols": len(prepared.corpus.symbols),
+        "parameters": trainer.parameters.vector.size,
+        "steps_per_epoch": trainer.streams.steps_per_epoch,
+        "memory_bytes": need.memory_bytes,
+        "seconds": need.seconds,
+        "notices": prepared.notices,
+    }
 
 
 def _print_settings(settings: Settings, origins: dict[str, str], as_json: bool) -> None:

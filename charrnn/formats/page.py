@@ -21,21 +21,14 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from charrnn import __version__
 from charrnn.errors import ConfigError, shown
-from charrnn.network.cells.gru import GRU
-from charrnn.network.cells.lstm import LSTM
-from charrnn.network.cells.rnn import RNN
-from charrnn.registry import ACTIVATIONS, CELLS
-from charrnn.training.settings import FIELDS
+from charrnn.formats.contents import as_float32, check_own, settings
 
 if TYPE_CHECKING:
     from charrnn.formats import Origin
     from charrnn.model import Model
 
-CELLS_WRITTEN = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 # φ as the page computes it, and as it prints it.
 PHI = {
     "tanh": ("Math.tanh", "tanh(<var>z</var>)"),
@@ -49,13 +42,10 @@ BEGINNING = "The "  # stands in the field where the model knows its characters
 def content(model: Model, origin: Origin) -> bytes:
     """The page, UTF-8. ConfigError for a cell or φ that is not built in, and for weights beyond float32."""
     a = model.architecture
-    _check_written(a.cell, a.activation)
+    check_own(model, "a page runs", PHI)
     if model.unit == "byte":
         raise ConfigError("unit byte: a page shows characters; train a model of unit codepoint or grapheme for one")
-    with np.errstate(over="ignore"):
-        weights = model.parameters.vector.astype("<f4")
-    if not np.isfinite(weights).all():
-        raise ConfigError("the weights are too large for a page, which has float32; train with a smaller learning rate")
+    weights = as_float32(model, "a page").parameters.vector.astype("<f4")
     layers = [a.layer_names(layer) for layer in range(1, len(a.hidden) + 1)]
     data = {
         "symbols": list(model.symbols),
@@ -102,18 +92,6 @@ def filled(text: str, **values: str) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], text)
 
 
-def _check_written(cell: str, activation: str) -> None:
-    """ConfigError unless the page's scripts compute what this cell and φ are here."""
-    from charrnn.network import activations
-
-    if CELLS[cell] is not CELLS_WRITTEN.get(cell):
-        raise ConfigError(f"cell {cell}: a page runs charrnn's own {', '.join(CELLS_WRITTEN)} only; train one of them")
-    if activation not in PHI or ACTIVATIONS[activation] is not getattr(activations, activation.upper()):
-        raise ConfigError(
-            f"activation {activation}: a page runs charrnn's own {', '.join(PHI)} only; train one of them"
-        )
-
-
 def _source(text: str) -> str:
     """The text of a script or style element, as a content security policy names it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
@@ -151,13 +129,9 @@ def _facts(model: Model, origin: Origin) -> str:
             f"{nats:.4f} nats, or {nats / math.log(2):.4f} bits, per character; "
             f"perplexity {math.exp(min(nats, 700)):.3f}"
         )
-    known = {
-        name: value
-        for name, value in model.settings.items()
-        if name in FIELDS and FIELDS[name].json_schema_extra["metavar"] != "PATH" and value is not None  # type: ignore[index]
-    }
-    settings = f"<details><summary>How it was trained</summary>{_list(known)}</details>" if known else ""
-    return _list(facts) + settings
+    known = settings(model)
+    trained = f"<details><summary>How it was trained</summary>{_list(known)}</details>" if known else ""
+    return _list(facts) + trained
 
 
 def _list(values: Mapping[str, object]) -> str:

@@ -25,12 +25,12 @@ def shown(text: Iterable[str], bits: Sequence[float], *, colour: bool, width: in
     cells: list[tuple[str, int]] = []
     filled = 0
     for character, surprise in zip(text, bits, strict=True):
-        drawn, strength = _drawn(character), level(surprise)
-        if filled + _columns(drawn) > width:
+        cell, strength = drawn(character), level(surprise)
+        if filled + _columns(cell) > width:
             yield from _line(cells, colour)
             cells, filled = [], 0
-        cells.append((drawn, strength))
-        filled += _columns(drawn)
+        cells.append((cell, strength))
+        filled += _columns(cell)
         if character.endswith("\n"):
             yield from _line(cells, colour)
             cells, filled = [], 0
@@ -59,7 +59,8 @@ def _legend(colour: bool) -> str:
     return f"surprise in bits: {'  '.join(keys)}; unmarked: below {LEVELS[0]:g}"
 
 
-def _drawn(character: str) -> str:
+def drawn(character: str) -> str:
+    """How a symbol is shown: a line end as ⏎, another that does not print by its escape."""
     if character.endswith("\n"):
         return "⏎"
     if all(c.isprintable() or unicodedata.combining(c) for c in character):
@@ -67,7 +68,7 @@ def _drawn(character: str) -> str:
     return ascii(character)[1:-1]
 
 
-def _columns(drawn: str) -> int:
+def _columns(cell: str) -> int:
     """Of a terminal."""
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in drawn)
-    return len(drawn) + wide - sum(bool(unicodedata.combining(c)) for c in drawn)
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in cell)
+    return len(cell) + wide - sum(bool(unicodedata.combining(c)) for c in cell)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.errors import CheckpointError, StorageError
-from charrnn.storage.durable import open_atomic, open_regular
+from charrnn.storage.durable import memory, open_atomic, open_regular
 from charrnn.storage.fields import parse_json
 from charrnn.storage.npz import MAX_ARRAYS, Rejected, plain, raw_bytes, read_arrays, write_arrays
 
@@ -74,7 +73,7 @@ def read_archive(path: Path, *, max_bytes: int | None = None) -> tuple[dict[str,
 
 def _read(path: Path, max_bytes: int | None) -> tuple[dict[str, Array], dict[str, object]]:
     # A sparse file is small on disk but fills memory when read: so the limit is this machine's memory.
-    allowed = _memory() // 2 if max_bytes is None else max_bytes
+    allowed = memory() // 2 if max_bytes is None else max_bytes
     try:
         file = open_regular(path)
     except ValueError as error:  # of a name with a NUL, too
@@ -90,15 +89,6 @@ def _read(path: Path, max_bytes: int | None) -> tuple[dict[str, Array], dict[str
     if raw.dtype != np.uint8 or raw.ndim != 1:
         raise Rejected("its metadata is not a list of bytes")
     return arrays, _verified_metadata(raw.tobytes(), arrays)
-
-
-def _memory() -> int:
-    """Bytes of this machine's memory; where the system does not say, as many as an address can reach."""
-    try:
-        pages = os.sysconf("SC_PHYS_PAGES")
-        return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else sys.maxsize
-    except (AttributeError, ValueError, OSError):
-        return sys.maxsize
 
 
 def _verified_metadata(raw: bytes, arrays: Mapping[str, Array]) -> dict[str, object]:

@@ -14,10 +14,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import signal
 import stat
+import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -86,6 +88,30 @@ def atomic_write_bytes(path: Path, data: BytesLike | Iterable[BytesLike], *, fol
             file.write(chunk)
 
 
+def write_directory(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make a directory, which is missing or empty, with these files; whole or not at all. StorageError if it fails."""
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".charrnn-{secrets.token_hex(8)}.tmp")
+    try:
+        os.mkdir(temporary)
+        try:
+            for name, content in files.items():
+                with open(temporary / name, "xb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            fsync_directory(temporary)
+            os.replace(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        fsync_directory(target.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}; check the free space and the permissions of its directory"
+        ) from error
+
+
 def append_line(path: Path, line: str) -> None:
     """Add `line` and a line end to the file, which is made if it is missing; all of it or nothing.
 
@@ -134,6 +160,35 @@ def read_small(path: Path, limit: int, wrong: type[CharrnnError] = CheckpointErr
     if len(data) > limit:
         raise wrong(f"cannot read {path}: it has more than the {limit} bytes allowed; restore the file")
     return data
+
+
+def read_whole(path: Path, limit: int | None = None, wrong: type[CharrnnError] = CheckpointError) -> bytes:
+    """The content of a regular file of at most `limit` bytes (left out, half of this machine's memory).
+
+    `wrong` if there is none or it is larger, before anything of it is read; StorageError if the system refuses.
+    """
+    allowed = memory() // 2 if limit is None else limit
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > allowed:
+                raise ValueError(f"it has {size} bytes, more than the {allowed} allowed")
+            return file.read()
+    except (ValueError, MemoryError) as error:
+        raise wrong(f"cannot read {path}: {error or 'it does not fit in memory'}; use another file") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise wrong(f"no file at {path}; check the path") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}; check its permissions and disk") from error
+
+
+def memory() -> int:
+    """Bytes of this machine's memory; where the system does not say, as many as an address can reach."""
+    try:
+        pages = os.sysconf("SC_PHYS_PAGES")
+        return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else sys.maxsize
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
 
 
 def open_regular(path: Path) -> IO[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -65,15 +66,17 @@ def create(
     init_from: Path | None = None,
     unknown: str = "error",
     progress: Progress = None,
+    dry: bool = False,
 ) -> Prepared:
     """A new run. It is written beside an earlier one, and takes its place only when it is whole.
 
     Without `out` it gets the first free name under runs/. Whatever fails, nothing is left of it, and nobody holds it.
+    With `dry` there is no run, only a session to look at: ids that are too many for memory go into a temporary file.
     """
     check_unknown(unknown, grow=True)
     config, workers = _with_absolute_paths(settings), choose_workers(settings)
     with contextlib.ExitStack() as undo:
-        run = _begun(out, sources, force, undo)
+        run = _looked_for(out, sources, force) if dry else _begun(out, sources, force, undo)
         start = load(init_from) if init_from else None
         if start:
             config = _like(config, start, settings.model_fields_set)
@@ -83,8 +86,9 @@ def create(
             others = [path for path in (config.val_file, config.test_file) if path]
             known = {*(start.symbols if start else ()), *chain(*(vocabulary_of([p], config.reading) for p in others))}
             tokenizer = Tokenizer.of(known, config.unit, config.normalize)
-        staged = run.stage()
-        corpus = encode_corpus(sources, config.reading, staged.directory / IDS, tokenizer, unknown, progress)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) if dry else contextlib.nullcontext() as temporary:
+            staged = Run(Path(temporary)) if temporary else run.stage()
+            corpus = encode_corpus(sources, config.reading, staged.directory / IDS, tokenizer, unknown, progress)
         unknown = "error" if grow else unknown  # nothing is, any more
         prepared = _assemble(run, config, corpus, unknown, workers, undo)
         session = prepared.session
@@ -93,6 +97,9 @@ def create(
             prepared.notices += _growth(before.symbols, start.symbols)
         if start:
             session.trainer.parameters.vector[...] = start.parameters.vector
+        if dry:
+            undo.pop_all()
+            return prepared
         source = Source(_names(sources), corpus.sha256, corpus.characters, unknown, prepared.checksums)
         staged.write_config(_kept(config, prepared))
         staged.write_manifest(source, {**blas.describe(), "workers": workers})
@@ -104,6 +111,15 @@ def create(
             run.replace()
         undo.pop_all()
     return prepared
+
+
+def _looked_for(out: Path | None, sources: list[str], force: bool) -> Run:
+    """The run that `_begun` would give, not made."""
+    if out is None:
+        return Run(next(path for path in default_directories(sources) if not path.exists()))
+    run = Run(out)
+    run.check(force)
+    return run
 
 
 def _begun(out: Path | None, sources: list[str], force: bool, undo: contextlib.ExitStack) -> Run:

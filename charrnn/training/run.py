@@ -15,11 +15,11 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from charrnn import __version__
+from charrnn import __version__, blas
 from charrnn.errors import CheckpointError, ConfigError, RunExistsError, RunHeldError, StorageError
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.durable import append_line, atomic_write_bytes, fsync_directory, read_small
@@ -29,6 +29,7 @@ MOST_OF_MANIFEST, MOST_OF_METRICS = 1_000_000, 1_000_000_000  # bytes
 RUNS = Path("runs")  # where runs are made and looked for
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
 STAGED, NEXT = ".new.tmp", ".next"  # directories in a run's own: a new run that is being written, and one that is whole
+MADE_WITH = ("charrnn", "python", "numpy", "platform", "processor")
 ATTEMPTS = 100  # to lock a directory that others make and remove
 
 
@@ -50,6 +51,7 @@ class Source:
 class Manifest:
     """What a run says of itself: its texts, their checksum, what became of unknown characters, and the BLAS.
 
+    characters: of the text. made_with: versions, system and processor, by what they are of. Both are empty if unknown.
     others: as of `Source`; None of a run that did not keep them.
     """
 
@@ -58,6 +60,8 @@ class Manifest:
     unknown: str
     blas: dict[str, object]
     others: dict[str, object] | None
+    characters: int | None = None
+    made_with: dict[str, str] = field(default_factory=dict)
 
 
 def default_directories(corpus: list[str], runs: Path = RUNS) -> Iterator[Path]:
@@ -117,7 +121,7 @@ class Run:
                     if fresh and self.directory not in self._made:
                         return False
                     if not self.directory.is_dir():
-                        raise ConfigError(f"{self.directory} is a file; choose another directory")
+                        raise _is_file(self.directory)
                     try:
                         self.lock()
                     except RunHeldError:
@@ -140,6 +144,15 @@ class Run:
             raise RunExistsError(
                 f"{self.directory} holds a run; choose another directory, resume that run, or replace it by force"
             )
+
+    def check(self, force: bool = False) -> None:
+        """Raises what `begin` would, if something is in the way, and makes nothing."""
+        if self.directory.is_dir():
+            if self.is_locked():
+                raise _held(self.directory)
+            self._check_free(force)
+        elif self.directory.exists():
+            raise _is_file(self.directory)
 
     def abandon(self) -> None:
         """Undoes `begin` and `stage`; what another has made, or put there, stays."""
@@ -213,7 +226,7 @@ class Run:
             os.close(self._lock)
             self._lock = None
 
-    def write_manifest(self, source: Source, blas: Mapping[str, object]) -> None:
+    def write_manifest(self, source: Source, library: Mapping[str, object]) -> None:
         """Writes manifest.json."""
         import numpy as np
 
@@ -222,12 +235,13 @@ class Run:
             "python": platform.python_version(),
             "numpy": np.__version__,
             "platform": platform.platform(),
+            "processor": blas.processor(),
             "corpus": source.corpus,
             "sha256": source.sha256,
             "characters": source.characters,
             "unknown": source.unknown,
             "others": source.others,
-            "blas": dict(blas),
+            "blas": dict(library),
             "command": ["charrnn", *sys.argv[1:]],
         }
         self._write_manifest(manifest)
@@ -265,8 +279,16 @@ class Run:
             if not isinstance(corpus, list) or not all(isinstance(name, str) for name in corpus):
                 raise ValueError("corpus must be a list of names")
             others = fields.mapping(content, "others") if "others" in content else None
-            sha256, unknown = fields.text(content, "sha256"), fields.text(content, "unknown")
-            return Manifest(corpus, sha256, unknown, fields.mapping(content, "blas"), others)
+            characters = content.get("characters")
+            return Manifest(
+                corpus,
+                fields.text(content, "sha256"),
+                fields.text(content, "unknown"),
+                fields.mapping(content, "blas"),
+                others,
+                characters if isinstance(characters, int) else None,
+                {key: content[key] for key in MADE_WITH if isinstance(content.get(key), str)},
+            )
         except (FileNotFoundError, NotADirectoryError):
             raise CheckpointError(
                 f"{self.directory}: no run directory (it has no {MANIFEST}); check the path"
@@ -361,6 +383,14 @@ def _make(directory: Path) -> list[Path]:
     return made
 
 
+def _is_file(directory: Path) -> ConfigError:
+    return ConfigError(f"{directory} is a file; choose another directory")
+
+
+def _held(directory: Path) -> RunHeldError:
+    return RunHeldError(f"{directory}: another training is at work there; choose another directory")
+
+
 def _locked(directory: Path) -> int | None:
     """The open directory, locked; None where the system has no such locks. The errors are those of `lock`."""
     try:
@@ -378,7 +408,7 @@ def _locked(directory: Path) -> int | None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
     except BlockingIOError:
         os.close(descriptor)
-        raise RunHeldError(f"{directory}: another training is at work there; choose another directory") from None
+        raise _held(directory) from None
     except BaseException:
         os.close(descriptor)
         raise

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from charrnn.errors import CheckpointError, DivergedError, StorageError, WorkerError
 from charrnn.inference.ngram import TRAIN_CHARACTERS
 from charrnn.inference.novelty import novelty
@@ -29,8 +31,9 @@ SAVE_SECONDS = 60.0
 EXACT = 200_000  # up to so many characters the final score is exact, as one stream
 STREAMS = 128
 YARDSTICK_SHARE = 0.1  # of the time of training that the yardsticks may take
-SAMPLE = 1000  # characters that are compared with the training text where it has been learnt by heart
+COMPARED = 1000  # characters of a sample that are compared with the training text where it has been learnt by heart
 AT_ONCE = 0.2  # seconds that nobody waits for
+SAMPLE, SAMPLE_TEMPERATURE = 72, 0.7  # characters written at each evaluation, and how boldly
 RUINED = 10  # times the loss of a uniform guess, or times one nat if that is more: no state that was worth keeping
 
 Scoring = Callable[[str, int], Callable[[int], object]]
@@ -38,13 +41,15 @@ Scoring = Callable[[str, int], Callable[[int], object]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found: mean training loss since the last one, and the validation's score, if there is any."""
+    """What an evaluation found: mean training loss since the last one, the validation's score, if there is any, and a
+    sample of the network as it is."""
 
     step: int
     epochs: float
     train: float
     validation: Score | None
     improved: bool
+    sample: str
 
 
 @dataclass(frozen=True)
@@ -172,11 +177,12 @@ class Session:
             done = trainer.progress() >= 1
             evaluated = done or step.number % every_evaluation == 0
             score = self._evaluate(step) if evaluated else None
+            sample = self._sample() if evaluated else ""
             if evaluated or step.number % LOG_EVERY == 0:
-                self._rows.append(self._row_of(step, score))
+                self._rows.append(self._row_of(step, score, sample))
             asked, ending = save(), stop() or done
             if evaluated:
-                evaluation = self._judge(step, score)
+                evaluation = self._judge(step, score, sample)
                 ending = ending or (config.patience is not None and self.stale >= config.patience)
             every = config.checkpoint_every
             due = step.number % every == 0 if every else time.monotonic() - saved > SAVE_SECONDS
@@ -246,7 +252,15 @@ class Session:
         self._rows = [row for row in self._rows if row["step"] <= trainer.step]
         self.run.rewind_metrics(trainer.step)
         rate = trainer.learning_rate()
-        self._rows.append({"step": trainer.step, "rollback": rollbacks, "after": after, "learning_rate": rate})
+        self._rows.append(
+            {
+                "step": trainer.step,
+                "rollback": rollbacks,
+                "after": after,
+                "learning_rate": rate,
+                "seconds": round(seconds, 3),
+            }
+        )
         self._waiting[LAST] = self.checkpoint(LAST)
         yield from self._write()
         what = message.partition(";")[0]
@@ -274,7 +288,7 @@ class Session:
             )
         return score
 
-    def _judge(self, step: Step, score: Score | None) -> Evaluation:
+    def _judge(self, step: Step, score: Score | None, sample: str) -> Evaluation:
         config = self.trainer.config
         self.train = self._interval.take()
         reached = score.nats_per_char if score else self.train
@@ -286,9 +300,14 @@ class Session:
         if improved:
             self._check_state()
             self._waiting[BEST] = self.checkpoint(BEST)
-        return Evaluation(step.number, self.trainer.epochs, self.train, score, improved)
+        return Evaluation(step.number, self.trainer.epochs, self.train, score, improved, sample)
 
-    def _row_of(self, step: Step, score: Score | None) -> dict[str, object]:
+    def _sample(self) -> str:
+        """What the network writes now. It has a state and a generator of its own, so that training is not disturbed."""
+        with np.errstate(all="ignore"):  # a network that diverges says so when it trains
+            return self.model.sample(SAMPLE, temperature=SAMPLE_TEMPERATURE, seed=self.trainer.config.seed)
+
+    def _row_of(self, step: Step, score: Score | None, sample: str) -> dict[str, object]:
         """The row of the metrics for the steps since the last one."""
         trainer = self.trainer
         seconds = trainer.seconds - self._since
@@ -300,9 +319,12 @@ class Session:
             "gradient_norm": step.gradient_norm,
             "gradient_norms": trainer.gradient_norms(),
             "characters_per_second": round(self._characters / seconds) if seconds else 0,
+            "seconds": round(trainer.seconds, 3),
         }
         if score:
             row["validation"] = score.nats_per_char
+        if sample:
+            row["sample"] = sample
         self._characters, self._since = 0, trainer.seconds
         return row
 
@@ -344,7 +366,7 @@ class Session:
             measured = yardsticks(trainer.streams.ids, self.validation, self.tokenizer, trainer.streams.end)
         history, copied = self.run.metrics(), None
         if measured and scores["validation"] and by_heart(scores["validation"], train, history):
-            sample = model.sample(SAMPLE, temperature=0.8, seed=trainer.config.seed)
+            sample = model.sample(COMPARED, temperature=0.8, seed=trainer.config.seed)
             known = self.tokenizer.decode(trainer.streams.ids[-TRAIN_CHARACTERS:])
             copied = novelty(code_points(sample), code_points(known))
         return Result(
