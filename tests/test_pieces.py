@@ -181,8 +181,8 @@ def test_parts_are_whole_pieces_drawn_at_random_by_the_seed() -> None:
 
 
 def test_a_text_of_too_few_pieces_is_refused() -> None:
-    for text, words in (("ann", "one piece"), ("\n\n", "empty")):
-        with pytest.raises(CorpusError, match=f"pieces lines: the text is {words}"):
+    for text, words in (("ann", "one piece"), ("\n\n", "none")):
+        with pytest.raises(CorpusError, match=f"pieces lines: the text holds {words}"):
             parts(f"{text}\n", pieces="lines")
     tokenizer = Tokenizer.from_text("a\nb\n")
     few = parts("a\nb\n", pieces="lines", test_frac=0.1)
@@ -413,7 +413,7 @@ def test_the_command_line_says_what_cannot_be(names: Path, tmp_path: Path) -> No
     assert command("sample", "--ckpt", run, "--pieces", "3", "--stop", "a").code == 2
     (tmp_path / "one.txt").write_text("one line\n")
     called = command("train", str(tmp_path / "one.txt"), "--pieces", "lines", "--out", str(tmp_path / "o"), *SMALL)
-    assert called.code == 3 and "pieces lines: the text is one piece" in called.err
+    assert called.code == 3 and "pieces lines: the text holds one piece" in called.err
     assert not (tmp_path / "o").exists()
     noted = command("train", str(names / "names.txt"), "--out", str(tmp_path / "p"), *SMALL, "--max-steps", "1")
     assert "sorted lines" in noted.err

@@ -238,7 +238,7 @@ def test_a_project_that_was_moved_is_resumed_with_its_text_named_and_knows_it_fr
     (old / "t").unlink()
     (old / "v").unlink()
     (tmp_path / "wrong").write_text(LINE)
-    for texts, message in ((None, "cannot be read"), ("wrong", "not the text that new/runs/t was trained on")):
+    for texts, message in ((None, "is gone; restore it"), ("wrong", "not the text that new/runs/t was trained on")):
         with pytest.raises(CorpusError, match=message):
             package.resume("new/runs/t", texts, max_steps=8)
     for other, message in (
