@@ -38,7 +38,7 @@ def charrnn(
 
 def main() -> None:
     """Runs the command line; exits with the code of the error where there is one."""
-    # A stream that was closed (`>&-`) is None: what is written there is lost, and nothing else.
+    # A closed stream (`>&-`) is None: discard what is written to it.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  open until the end
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -57,7 +57,7 @@ def main() -> None:
             _complain("interrupted")
             code = 130
         elif isinstance(cause, BrokenPipeError):
-            # The reader of our output has gone, as in `charrnn sample | head`: nothing is wrong, and nobody listens.
+            # The reader of standard output has closed it, as in `charrnn sample | head`: that is no error.
             _abandon(sys.stdout)
             code = 141
         else:

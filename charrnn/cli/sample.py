@@ -191,7 +191,7 @@ def _write_apart(texts: Iterable[str]) -> None:
 
 
 def _shown(text: str) -> str:
-    """The text, without what a terminal would obey where one shows it."""
+    """The text; on a terminal, with its control characters escaped."""
     return terminal.visible(text) if sys.stdout.isatty() else text
 
 

@@ -53,7 +53,7 @@ class Choice:
 class Sampler(Iterator[Array]):
     """Ids (n,), one for each of n samples side by side, without end.
 
-    They go on from `prompt` (N,), read in the state that is given (of one sequence), or as a text's beginning.
+    They continue `prompt` (N,), which is read from `state` (of one sequence), by default that of a text's beginning.
     The prompt may be empty if there is a state. The same seed gives the same ids. Of a text of pieces, each begins with
     the id `end`, and a fresh state. DivergedError if a weight is not finite.
     """
@@ -88,7 +88,7 @@ class Sampler(Iterator[Array]):
 
     @property
     def state(self) -> State:
-        """The state of each layer, of n sequences, after the prompt and all that was drawn have been read."""
+        """The state of each layer, of n sequences, after the prompt and all sampled characters."""
         state = [layer.state(self._now) for layer in self._layers]
         if self._last is not None:
             last = self._last[None]
@@ -180,7 +180,7 @@ class _Layer:
                 into[..., sequences, :] = begun
 
     def turn(self, before: int) -> tuple[Any, ...]:
-        """What a step needs that goes from the state in one place, `before`, to the other."""
+        """The arguments of a step that reads the state in place `before` and writes the other one."""
         S = self.states[1 - before]
         H = S[0] if self.has_states else S
         return self.W, self.R, self.states[before], S, self.multiply, H, self.out, self.up, self.b_above, self.Z_above

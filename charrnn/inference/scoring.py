@@ -55,7 +55,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """e to the power of nats: among how many equally probable characters the network hesitates."""
+        """e to the power of nats: a uniform guess among so many characters has the same loss."""
         return math.exp(min(self.nats_per_char, 700.0))
 
     def as_dict(self) -> dict[str, float]:
@@ -77,15 +77,15 @@ def evaluate(
     progress: Callable[[int], object] | None = None,
     end: int | None = None,
 ) -> Score:
-    """Scores the ids (N,): every character is predicted once, but for the first where the text begins.
+    """Scores the ids (N,): every character but the first is predicted once.
 
     Of a text of pieces (text/pieces.py), each begins with the id `end` and a fresh state.
-    With a `state`, that of a score before, the text goes on from there, and its first character is predicted too.
+    With a `state` (`Score.state` of the text before), the first one is predicted too, and all is read as one stream.
 
     With one stream the score is exact. More streams read parts of the text side by side, many times faster; each reads
-    the `warmup` characters before its part first, without counting them, so that it differs from exact only by what a
-    state still knows of characters further back. There are no more of them than leave each part `warmup` characters.
-    `keep` keeps the log-probability of every character. `progress` is called with the number of predictions done.
+    the `warmup` characters before its part first, without counting them, so the only error is the effect of still
+    earlier characters on the state. At most so many streams are used as leave each part `warmup` characters. `keep`
+    keeps the log-probability of every character. `progress` is called with the number of predictions done.
     ConfigError for an argument that cannot be.
     """
     streams, workers = whole("streams", streams, 1), whole("workers", workers, 1)
@@ -101,7 +101,7 @@ def evaluate(
     length = -(-count // n)
     n = -(-count // length)
     starts = np.arange(n) * length
-    # Groups of streams that do not depend on the number of workers, so that neither do the bits of the score.
+    # The groups do not depend on the number of workers, so the bits of the score do not either.
     groups = -(-n // GROUP)
     losses = np.empty(n * length, parameters.vector.dtype) if keep else None
     stop = threading.Event()
@@ -188,7 +188,7 @@ def _score(
     stop: threading.Event,
     end_id: int | None,
 ) -> _Part:
-    """Of the parts of `length` that begin at `starts`; the loss of every character into `losses` (n, length)."""
+    """Scores the parts of `length` that begin at `starts`; each character's loss goes into `losses` (n, length)."""
     n, count = len(starts), len(ids) - 1
     stack = Stack(parameters.architecture, parameters.vector.dtype)
     begin = stack.begin(parameters, n)

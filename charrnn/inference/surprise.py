@@ -1,4 +1,4 @@
-"""Character by character: what a network thought of each one before it was read."""
+"""Predictions of a text, character by character."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ SPARED = 0.05  # of the text: so much may be left out of an epoch, or read twice
 
 
 class Streams:
-    """n streams of `length` characters each; a character's target is the very next one of the text.
+    """n streams of `length` characters each; the target of a character is the next character of the text.
 
     A text too short gets a smaller T and then a smaller n, and `notice` says so. What does not fill a batch is
     `dropped`: at the end of the text in even epochs, at its beginning in odd ones, so that all of it is seen. Where

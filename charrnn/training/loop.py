@@ -24,7 +24,7 @@ from charrnn.training.optimizers import Updater, clip
 from charrnn.training.schedules import Progress, learning_rate_factor
 from charrnn.training.settings import Settings
 
-# What the seed is combined with, so that one kind of chance does not depend on another.
+# Combined with the seed, so that each kind of chance has a generator of its own.
 CUTS, DROPOUT, ORDER = 1, 2, 3
 MOST_ROLLBACKS = 3
 
@@ -181,7 +181,7 @@ class Trainer:
         return f", not finite in {', '.join(found)}" if found else ""
 
     def loss_and_gradient(self) -> tuple[StepResult, int]:
-        """Of the next window, without taking it: the result, and the position after it. The gradient is left in
+        """The result of the next window, and the position after it; changes no weight. The gradient is left in
         `self.gradient`."""
         self._ahead = None  # its gradient is overwritten
         config, streams = self.config, self.streams
@@ -214,7 +214,7 @@ class Trainer:
         return [float(np.sqrt(sum(float(np.vdot(v, v)) for v in layer))) for layer in [*layers, views.output()]]
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, object]]:
-        """The arrays and the numbers beside the weights that `restore` needs to go on exactly."""
+        """The arrays (not copied) and numbers that `restore` needs besides the weights."""
         arrays = {f"optimizer_{name}": slot for name, slot in self.updater.slots.items()}
         arrays |= {f"H{i}": H for i, H in enumerate(self.state or (), start=1)}
         arrays |= {"average": self.average.vector} if self.average is not None else {}
@@ -222,7 +222,7 @@ class Trainer:
         return arrays, {name: getattr(self, name) for name in numbers}
 
     def restore(self, weights: Array, arrays: dict[str, Array], numbers: Mapping[str, object]) -> None:
-        """Continues where `snapshot` was taken; ValueError where something is missing, misshapen or impossible."""
+        """Sets the trainer back to `snapshot`. ValueError, with nothing changed, for a wrong name, shape or number."""
         length, n = self.streams.length, self.streams.batch_size
         step, epoch = fields.whole(numbers, "step"), fields.whole(numbers, "epoch")
         position, plateaus = fields.whole(numbers, "position", 0, length - 1), fields.whole(numbers, "plateaus")
@@ -231,7 +231,7 @@ class Trainer:
         rollbacks = fields.whole(numbers, "rollbacks", 0, MOST_ROLLBACKS) if "rollbacks" in numbers else 0
         cell, hidden = self.architecture.made_cell, self.architecture.hidden
         expected = {f"optimizer_{name}": slot.shape for name, slot in self.updater.slots.items()}
-        # Where no step of the text has been left behind, there is no state: the text begins.
+        # The state precedes the next window's context; there is none if that reaches the beginning of the text.
         if position > self.truncation.context(position):
             expected |= {f"H{i}": cell.state_shape(n, h) for i, h in enumerate(hidden, start=1)}
         if self.average is not None:

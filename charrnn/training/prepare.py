@@ -48,7 +48,7 @@ class Prepared:
     checksums: dict[str, str] = field(default_factory=dict)  # of val_file and test_file
 
     def events(self, stop: Asked = never, save: Asked = never) -> Iterator[Event]:
-        """Those of the session; where it diverges, the run remembers it."""
+        """The events of the session; a divergence is written to the metrics of the run."""
         try:
             yield from self.session.events(stop, save)
         except DivergedError:
@@ -219,8 +219,8 @@ def _growth(before: Sequence[str], now: Sequence[str]) -> list[str]:
 
 
 def _kept(config: Settings, prepared: Prepared) -> Settings:
-    """The settings that a run keeps: the warm-up that was chosen, since it goes on. What else was left out is chosen
-    anew when the run is resumed, perhaps to another length."""
+    """The settings to store: those given, and the chosen warm-up, which a resumed run continues. Other defaults are
+    chosen again on resume, where the run's length may differ."""
     return config.replace(warmup_steps=prepared.session.trainer.config.warmup_steps)
 
 

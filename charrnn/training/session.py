@@ -32,7 +32,7 @@ EXACT = 200_000  # up to so many characters the final score is exact, as one str
 STREAMS = 128
 YARDSTICK_SHARE = 0.1  # of the time of training that the yardsticks may take
 COMPARED = 1000  # characters of a sample that are compared with the training text where it has been learnt by heart
-AT_ONCE = 0.2  # seconds that nobody waits for
+AT_ONCE = 0.2  # seconds: yardsticks that take less are always measured
 SAMPLE, SAMPLE_TEMPERATURE = 72, 0.7  # characters written at each evaluation, and how boldly
 RUINED = 10  # times the loss of a uniform guess, or times one nat if that is more: no state that was worth keeping
 
@@ -106,8 +106,8 @@ class Session:
     train: float = math.nan
     _interval: _Mean = field(default_factory=_Mean)
     _row: _Mean = field(default_factory=_Mean)
-    _trained: int = 0  # characters of this session
-    _before: float = 0.0  # seconds of training of the sessions before
+    _trained: int = 0  # characters trained on in this session
+    _before: float = 0.0  # seconds of training in earlier sessions
     # What could not be written yet, and why: rows of the metrics, checkpoints by name.
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _waiting: dict[str, Checkpoint] = field(default_factory=dict)
@@ -330,7 +330,7 @@ class Session:
 
     @property
     def yardstick_seconds(self) -> float:
-        """About how long it takes to measure what the validation loss can be set beside; 0 without validation."""
+        """The estimated time to compute the yardsticks; 0 without validation text."""
         return 0.0 if self.validation is None else expected_seconds(len(self.trainer.streams.ids), len(self.validation))
 
     @property

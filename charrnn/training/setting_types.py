@@ -1,4 +1,4 @@
-"""The types of settings: what is read as one, its bounds, and the words that say so where a value breaks them.
+"""The types of settings: how a value is parsed, its bounds, and the error message for a value outside of them.
 
 A value may be text (of a flag or a file), a Python value, or come from JSON; each type reads all three alike.
 """
@@ -103,7 +103,7 @@ def hint(name: str, names: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-# What reads a value stands last, so that it comes first: the bounds are those of the number that it has read.
+# In Annotated the last BeforeValidator runs first: it parses the value, and the bounds are checked on the result.
 WHOLE, NUMBER = BeforeValidator(_read_whole), BeforeValidator(_read_number)
 Count = Annotated[int, Field(ge=1, le=MOST), WHOLE]
 Positive = Annotated[float, Field(gt=0, le=MOST), NUMBER]

@@ -1,4 +1,4 @@
-"""What a cell must keep to be registered: names, shapes, and a `pull` that is the derivative of its `step`."""
+"""The checks that a registered cell must pass: names, shapes, and a `pull` that is the derivative of its `step`."""
 
 from __future__ import annotations
 
