@@ -127,7 +127,9 @@ def _begun(out: Path | None, sources: list[str], force: bool, undo: contextlib.E
     for directory in default_directories(sources) if out is None else (out,):
         run = Run(directory)
         undo.callback(run.abandon)
-        if run.begin(force, fresh=out is None):
+        with interrupts_held():  # between the making of a directory and its lock nobody would remove it
+            begun = run.begin(force, fresh=out is None)
+        if begun:
             return run
     raise AssertionError("there is always another name")
 
