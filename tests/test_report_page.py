@@ -216,6 +216,13 @@ def test_a_run_without_validation_has_no_yardsticks_and_says_so(runs: Path) -> N
     assert "The beginning of the training text" in texts
 
 
+def test_the_gradient_by_lag_of_a_run_of_pieces_stops_where_a_piece_begins(runs: Path) -> None:
+    (found,) = findings([Run(runs / "pieces")])
+    told = json.loads(call("inspect", str(runs / "pieces"), "--json").out)["layers"]
+    assert [vars(layer) for layer in found.lags] == told
+    assert found.lags[0].norms[-1] == 0  # a piece has fewer characters
+
+
 def test_a_run_of_pieces_shows_whole_ones_and_one_evaluation_is_a_point(runs: Path) -> None:
     (found,) = findings([Run(runs / "pieces")])
     passage = "".join(found.passage.symbols)

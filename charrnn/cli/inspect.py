@@ -52,6 +52,7 @@ def inspect(
     from charrnn.text.reading import end_symbol
     from charrnn.text.tokenizer import check_unknown
     from charrnn.training.parts import own_text, reading_of, run_of
+    from charrnn.verify.inspection import READ
     from charrnn.verify.inspection import inspect as measure
 
     check_unknown(unknown)
@@ -67,8 +68,7 @@ def inspect(
         raise ConfigError(f"{path}: its own text is not known; name one, as in: charrnn inspect text.txt")
     whisper(corpus.notes)
     ids = pack(corpus.ids, checkpoint.tokenizer, checkpoint.piece_kind)
-    # The end of a text is the part that was held out from training.
-    reports = measure(checkpoint.parameters, ids[-100_000:], lags, checkpoint.end)
+    reports = measure(checkpoint.parameters, ids[-READ:], lags, checkpoint.end)
     if svg is not None:
         atomic_write_bytes(svg, draw(reports, title if title is not None else f"gradient by lag: {path}").encode())
     if as_json:

@@ -27,12 +27,13 @@ from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage import fields
 from charrnn.text.corpus import EncodedCorpus
 from charrnn.text.files import can_be_read_again
+from charrnn.text.pieces import pack
 from charrnn.training.parts import Parts, own_text, parts_of
 from charrnn.training.prepare import VALIDATION_CHARACTERS
 from charrnn.training.run import IDS, Manifest, Run
 from charrnn.training.runs import Summary, summary
 from charrnn.training.settings import FIELDS, Settings
-from charrnn.verify.inspection import LOSSES, LayerReport, inspect
+from charrnn.verify.inspection import LOSSES, READ, LayerReport, inspect
 
 PASSAGE = 600  # symbols of which each is shown with its surprise
 SAMPLE = 600  # characters written by the best network
@@ -40,7 +41,6 @@ TEMPERATURE = 0.8
 LAGS = 100
 NOT_FINITE = "the network gives numbers that are not finite"
 NUMBERS = ("epoch", "train", "validation", "learning_rate", "gradient_norm", "characters_per_second", "seconds")
-READ = 100_000  # characters at the text's end, on which the gradient by lag is measured
 
 
 @dataclass(frozen=True)
@@ -207,9 +207,10 @@ def _with_text(
             found.passage = Passage(part, [tokenizer.names[i] for i in shown.tolist()], predicted)
     else:
         found.left_out["passage"] = "the text is too short"
-    lags = min(LAGS, len(corpus.ids) - 1 - LOSSES)
+    read = pack(corpus.ids, tokenizer, model.piece_kind)[-READ:]
+    lags = min(LAGS, len(read) - 1 - LOSSES)
     if lags > 0:
-        reports = inspect(parameters, corpus.ids[-READ:], lags)
+        reports = inspect(parameters, read, lags, end)
         if all(np.isfinite(report.norms).all() for report in reports):
             found.lags = reports
         else:

@@ -16,6 +16,7 @@ from charrnn.network.parameters import Parameters
 from charrnn.network.stack import Stack
 
 LOSSES = 16  # steps whose losses are followed back
+READ = 100_000  # characters that are looked at, from the end of a text, which was held out from training
 STREAMS = 32  # places of the text that are looked at, side by side
 SEEN = 0.01  # the gradient's memory ends where its norm falls below this share of that at lag 0
 
