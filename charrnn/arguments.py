@@ -10,7 +10,6 @@ import os
 from contextlib import suppress
 from numbers import Real
 from pathlib import Path
-from typing import SupportsIndex
 
 from charrnn.errors import ConfigError, shown
 
@@ -19,9 +18,9 @@ MOST = 10**12  # of counts and lengths: far beyond any use, and far from where 6
 
 def whole(name: str, value: object, least: int = 0, most: int = MOST) -> int:
     """A whole number from `least` to `most`, of Python or NumPy; True is none."""
-    with suppress(TypeError):  # as of an array
-        if isinstance(value, SupportsIndex) and not isinstance(value, bool):
-            read = operator.index(value)
+    with suppress(TypeError):  # of what is no whole number
+        if not isinstance(value, bool):
+            read = operator.index(value)  # type: ignore[arg-type]
             if least <= read <= most:
                 return read
             if read > most:

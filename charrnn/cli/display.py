@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from charrnn.cli.terminal import LiveLine, columns, fitting, say
 from charrnn.report.novelty import summary
-from charrnn.report.scores import NOUNS, short
+from charrnn.report.scores import NOUNS, code_point, short
 from charrnn.report.yardsticks import lines
 from charrnn.text.pieces import PieceStreams
 from charrnn.training.preflight import Preflight, describe_bytes, preflight
@@ -155,8 +155,7 @@ class Display:
             if score:
                 say(f"{name:<11}{short(score, result.model.unit)}")
         if result.validation and result.yardsticks:
-            unit = "character" if result.model.unit == "codepoint" else "code point"
-            say(f"beside it, bits per {unit} of the validation text:")
+            say(f"beside it, bits per {code_point(result.model.unit)} of the validation text:")
             for line in lines(result.validation.nats_per_char, result.model.parameters.vector.size, result.yardsticks):
                 say(line)
         elif result.validation and beside:

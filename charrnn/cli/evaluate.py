@@ -91,7 +91,7 @@ def evaluate(
 
     from charrnn.model import load
     from charrnn.report.per_character import check_suffix, writing
-    from charrnn.report.scores import lines, parts_lines, unknown_line
+    from charrnn.report.scores import code_point, lines, parts_lines, unknown_line
     from charrnn.report.yardsticks import growth_lines
     from charrnn.report.yardsticks import lines as beside_lines
     from charrnn.text.pieces import pack
@@ -154,8 +154,7 @@ def evaluate(
     if missing and missing.count:
         sys.stdout.write(f"{unknown_line(missing, unknown)}\n")
     if compared and measured:
-        unit = "code point" if model.unit != "codepoint" else "character"
-        sys.stdout.write(f"\nbits per {unit} of the {held or 'text'}, from the worst to the best:\n")
+        sys.stdout.write(f"\nbits per {code_point(model.unit)} of the {held or 'text'}, from the worst to the best:\n")
         nats, weights = compared.nats_per_char, model.parameters.vector.size
         for line in (*beside_lines(nats, weights, measured), "", *growth_lines(nats, weights, measured), ""):
             sys.stdout.write(f"{line}\n")
@@ -182,14 +181,14 @@ def _score(model: Model, ids: Any, name: str, offset: int, streams: int, workers
 def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) -> Yardsticks | None:
     """None, and a line that says why, where the training text is not to be had."""
     from charrnn.inference.yardsticks import expected_seconds, yardsticks
-    from charrnn.training.parts import own_text, parts_of
+    from charrnn.training.parts import own_parts
 
     if run is None:
         print("no yardsticks: they learn from the training text, which only a run knows", file=sys.stderr)
         return None
     if parts is None:
         try:
-            parts = parts_of(own_text(run, model.tokenizer), run.config({}), run.manifest().unknown)
+            parts = own_parts(run, model.tokenizer)
         except CharrnnError as error:
             print(f"no yardsticks: {error}", file=sys.stderr)
             return None

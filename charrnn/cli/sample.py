@@ -234,13 +234,12 @@ def _corpus(novelty: str, path: Path, tokenizer: Any) -> Any:
 def _own(path: Path, tokenizer: Any, advice: str) -> Any:
     """The code points of the run's training text."""
     from charrnn.text.tokenizer import code_points
-    from charrnn.training.parts import own_text, parts_of, run_of
+    from charrnn.training.parts import own_parts, run_of
 
     run = run_of(path)
     if run is None:
         raise ConfigError(f"{path}: its own text is not known; {advice}")
-    parts = parts_of(own_text(run, tokenizer), run.config({}), run.manifest().unknown)
-    return code_points(tokenizer.decode(parts.training))
+    return code_points(tokenizer.decode(own_parts(run, tokenizer).training))
 
 
 def _check_pieces(pieces: int | None, new: bool, others: dict[str, object]) -> None:

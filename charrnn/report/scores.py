@@ -11,6 +11,11 @@ NOUNS = {"codepoint": "character", "grapheme": "grapheme", "byte": "byte"}  # wh
 SHOWN = 8  # of the symbols that are unknown
 
 
+def code_point(unit: str) -> str:
+    """What a code point is called beside symbols of this unit."""
+    return NOUNS[unit] if unit == "codepoint" else "code point"
+
+
 def lines(score: Score, unit: str = "codepoint") -> list[str]:
     """One measure a line."""
     symbol = NOUNS[unit]

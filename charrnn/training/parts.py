@@ -117,6 +117,11 @@ def own_text(run: Run, tokenizer: Tokenizer) -> EncodedCorpus:
     raise CorpusError(f"{run.directory}: its text came from a pipe, and is gone; name a text to score")
 
 
+def own_parts(run: Run, tokenizer: Tokenizer) -> Parts:
+    """The parts of the text that a run was trained on; CorpusError if it, or a file of its own, is gone or another."""
+    return parts_of(own_text(run, tokenizer), run.config({}), run.manifest().unknown)
+
+
 def reading_of(run: Run | None, encoding: str | None = None) -> Reading:
     """How a text is read for a network: as the run that it comes from reads its own, in this encoding if one is given.
 
