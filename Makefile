@@ -20,7 +20,7 @@ help: ## print this list
 
 demo: $(VENV)/.product data/pydoc-topics.txt ## train on real text for a minute or two, then read what the model writes
 	$(bin)/charrnn train data/pydoc-topics.txt --config minute --batch-size 32 --max-steps 1800 --eval-every 225 --out runs/demo --force
-	$(bin)/charrnn sample --ckpt runs/demo --prompt 'The ' --temperature 0.5 --seed 1
+	$(bin)/charrnn sample --ckpt runs/demo --prompt 'The ' --temperature 0.7 --seed 1
 
 test: $(VENV)/.dev ## run the tests
 	$(bin)/python -m pytest
