@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from charrnn import blas
+from charrnn.inference.sampling import Sampler
 from charrnn.network.buffers import KEPT, LINE, Array, Buffers
 from charrnn.network.parameters import Architecture, Parameters, initial
 from charrnn.network.products import PANEL, group_rows, product_with
@@ -187,3 +188,22 @@ def test_arrays_begin_at_a_cache_line(dtype: type) -> None:
     arrays += [buffers.block(f"{i}", i + 1, 100 * i + 3) for i in range(9)]
     assert {array.ctypes.data % LINE for array in arrays} == {0}
     assert not parameters.vector.any()
+
+
+def test_an_invalid_operation_within_a_product_is_no_warning_and_stays_in_the_result() -> None:
+    """OpenBLAS may set the flag of an invalid operation though nothing is wrong: its sgemv of five columns reads what
+    lies beside them. A signalling NaN, the only number whose mere use sets the flag, stands for what lies there."""
+    parameters = initial(Architecture(5, (5,)), np.random.default_rng(0))
+    stack, ids = Stack(parameters.architecture), np.arange(5)[:, None]
+    window, gradient = truncation("full", 5).window(0, 5), Parameters(parameters.architecture, np.float32)
+    signalling = np.array(0x7FA00000, np.uint32).view(np.float32)
+    sampler = Sampler(parameters, ids[:0, 0], state=[np.broadcast_to(signalling, (1, 5))])
+    assert next(sampler).shape == (1,)
+    tape = stack.forward(parameters, ids)
+    for W in (parameters.layer(1)["W_hh"], parameters.output()[0]):
+        W[2] = signalling
+    assert np.isnan(stack.probabilities(parameters, tape)).all()
+    assert np.isnan(stack.losses(parameters, tape, ids)).all()
+    assert np.isnan(stack.error_norms_by_lag(parameters, tape, ids, 3)).any()
+    assert np.isnan(stack.forward(parameters, ids).layers[0].H_after[-1]).any()
+    assert np.isnan(stack.loss_and_gradient(parameters, ids, ids, None, window, gradient)[0])

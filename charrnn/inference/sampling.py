@@ -15,7 +15,7 @@ from charrnn.inference.scoring import begins
 from charrnn.network.buffers import Array, Buffers, aligned
 from charrnn.network.cells import Weights
 from charrnn.network.parameters import Parameters
-from charrnn.network.products import product_with
+from charrnn.network.products import product_with, unflagged
 from charrnn.network.stack import Stack, State
 
 DRAWS = 256  # random numbers fetched at a time
@@ -83,6 +83,7 @@ class Sampler(Iterator[Array]):
         self._pick = picker(choice, np.random.default_rng(seed), n, parameters.architecture.symbols)
         self._ids = self._drawn()
 
+    @unflagged
     def __next__(self) -> Array:
         return next(self._ids)
 

@@ -15,6 +15,11 @@ import numpy as np
 from charrnn import blas
 from charrnn.network.buffers import Array, Buffers
 
+# OpenBLAS's kernel for AVX-512 reads beyond float32 matrices of five columns (sgemv, 0.3.31). The product is right, but
+# what lies there may set the processor's flag of an invalid operation, and NumPy warns of that. Functions with products
+# are run without the warning; numbers that are not finite are looked for in the results.
+unflagged = np.errstate(invalid="ignore")
+
 PANEL = 64  # columns: four AVX-512 registers of float32, as OpenBLAS's kernel takes at once
 
 

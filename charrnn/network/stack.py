@@ -17,6 +17,7 @@ from charrnn.network import backward, one_hot, output
 from charrnn.network import layer as layers
 from charrnn.network.buffers import Array, Buffers, Steps
 from charrnn.network.parameters import Architecture, Parameters
+from charrnn.network.products import unflagged
 from charrnn.network.tape import LayerTape, Tape, handed_up, through_dropout
 from charrnn.network.truncation import Window
 
@@ -59,6 +60,7 @@ class Stack:
         """The state that a text begins with, of every layer: zeros, unless the cell says otherwise."""
         return [self.cell.begin(parameters.layer(i + 1), n) for i in range(len(self.architecture.hidden))]
 
+    @unflagged
     def forward(
         self,
         parameters: Parameters,
@@ -120,11 +122,13 @@ class Stack:
 
         return buffers.kept(("tape", slot, i, T, n, pieces), make)
 
+    @unflagged
     def probabilities(self, parameters: Parameters, tape: Tape) -> Array:
         """A (T, n, a) = softmax(H W_ha + b_a) of every step of the tape."""
         T, n = tape.ids.shape
         return np.array(output.probabilities(parameters, self._top(tape), self._buffers)).reshape(T, n, -1)
 
+    @unflagged
     def losses(self, parameters: Parameters, tape: Tape, targets: Array) -> Array:
         """−log A_t[target] (T, n) in nats."""
         return output.cross_entropy(parameters, self._top(tape), targets.ravel(), self._buffers).reshape(targets.shape)
@@ -133,6 +137,7 @@ class Stack:
         top = len(self.architecture.hidden) - 1
         return handed_up(tape, top, self.architecture.hidden[top], self._buffers)
 
+    @unflagged
     def loss_and_gradient(
         self,
         parameters: Parameters,
@@ -211,6 +216,7 @@ class Stack:
         first = np.arange(n if text_begins else 0)
         return first if fresh is None else np.union1d(first, np.flatnonzero(fresh))
 
+    @unflagged
     def error_norms_by_lag(
         self, parameters: Parameters, tape: Tape, targets: Array, lags: int, fresh: Array | None = None
     ) -> Array:
