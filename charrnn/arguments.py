@@ -18,6 +18,8 @@ MOST = 10**12  # of counts and lengths: far beyond any use, and far from where 6
 
 def whole(name: str, value: object, least: int = 0, most: int = MOST) -> int:
     """A whole number from `least` to `most`, of Python or NumPy; True is none."""
+    if type(value) is int and least <= value <= most:  # by far the most; some are asked for at every update
+        return value
     with suppress(TypeError):  # of what is no whole number
         if not isinstance(value, bool):
             read = operator.index(value)  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ from charrnn.inference.sampling import Choice, Sampler, until
 from charrnn.inference.scoring import Score, begins, evaluate
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters, from_arrays, widened
+from charrnn.network.products import unflagged
 from charrnn.network.stack import Stack, State
 from charrnn.network.truncation import Truncation
 from charrnn.network.truncation import truncation as named_truncation
@@ -347,9 +348,8 @@ class Model:
             raise DivergedError("a weight is not finite, so that there is no gradient; load another checkpoint")
         into = Parameters(self.architecture, self.parameters.vector.dtype)
         steps = len(window.gains)
-        total, kept = Stack(self.architecture, into.vector.dtype).loss_and_gradient(
-            self.parameters, ids[:steps, None], ids[1 : steps + 1, None], state, window, into
-        )
+        compute = unflagged(Stack(self.architecture, into.vector.dtype).loss_and_gradient)
+        total, kept = compute(self.parameters, ids[:steps, None], ids[1 : steps + 1, None], state, window, into)
         return Gradient(total / steps, {name: into[name] for name in into}, kept)
 
     def _own(self, state: State | None) -> State | None:

@@ -24,6 +24,7 @@ TEXTS = {
     "emoji": "🙂🙃🙂🙂🙃\n" * 40,
 }
 SMALL = ["--hidden", "8,6", "--seq-length", "10", "--batch-size", "4", "--eval-every", "20", "--warmup-steps", "5"]
+ENDLESS = ["--epochs", "1000000", "--patience", "1000000"]  # else it stops when validation gets no better
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -271,7 +272,7 @@ def test_a_run_is_never_overwritten_without_force(tmp_path: Path) -> None:
 
 def test_two_trainings_never_share_a_directory(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
-    with start("train", "text", "--out", "run", "--max-steps", "1000000", *SMALL, cwd=tmp_path) as process:
+    with start("train", "text", "--out", "run", *SMALL, *ENDLESS, cwd=tmp_path) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith(b"step"):
@@ -482,7 +483,7 @@ def test_signals_of_the_other_kind_that_follow_change_nothing_of_how_it_ends(
     tmp_path: Path, kinds: tuple[signal.Signals, signal.Signals]
 ) -> None:
     (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
-    with start("train", "text", "--out", "run", *SMALL, "--epochs", "1000000", cwd=tmp_path) as process:
+    with start("train", "text", "--out", "run", *SMALL, *ENDLESS, cwd=tmp_path) as process:
         assert process.stderr
         while b"training" not in process.stderr.readline():
             pass
@@ -535,7 +536,7 @@ def test_a_signal_while_the_text_is_read_leaves_nothing(tmp_path: Path, kind: si
 
 def test_a_directory_that_is_removed_while_a_training_runs_is_told_and_in_the_end_an_error(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
-    with start("train", "text", "--out", "run", *SMALL, "--epochs", "1000000", cwd=tmp_path) as process:
+    with start("train", "text", "--out", "run", *SMALL, *ENDLESS, cwd=tmp_path) as process:
         assert process.stderr
         while b"training" not in process.stderr.readline():
             pass
@@ -577,7 +578,7 @@ def test_a_request_to_save_is_met_and_told_and_the_run_goes_on(tmp_path: Path) -
 @pytest.mark.parametrize("pause", [0.0, 0.02, 0.1])
 def test_an_interrupt_that_comes_twice_at_once_saves_as_one(tmp_path: Path, pause: float) -> None:
     (tmp_path / "text").write_bytes(TEXTS["latin"].encode() * 20)
-    with start("train", "text", "--out", "run", *SMALL, "--epochs", "1000000", cwd=tmp_path) as process:
+    with start("train", "text", "--out", "run", *SMALL, *ENDLESS, cwd=tmp_path) as process:
         assert process.stderr
         while b"training" not in process.stderr.readline():
             pass

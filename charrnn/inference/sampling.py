@@ -83,7 +83,6 @@ class Sampler(Iterator[Array]):
         self._pick = picker(choice, np.random.default_rng(seed), n, parameters.architecture.symbols)
         self._ids = self._drawn()
 
-    @unflagged
     def __next__(self) -> Array:
         return next(self._ids)
 
@@ -153,7 +152,7 @@ class _Layer:
             # One product with both, laid out by columns: fewer calls, and an eighth faster.
             W = aligned(W_hh.size + W_above.size, S.dtype).reshape(-1, h)
             np.concatenate([W_hh.T, W_above.T], out=W)
-            self.R, self.up, self.multiply = self.out[:g], self.out[g:], W.dot
+            self.R, self.up, self.multiply = self.out[:g], self.out[g:], unflagged(W.dot) if h == 5 else W.dot
             self.R = self.R if gates == 1 else by_gate(self.R, gates)
         else:
             self.R = np.empty((n, h) if gates == 1 else (gates, n, h), S.dtype)

@@ -13,6 +13,7 @@ from charrnn.network.buffers import Array, Buffers
 from charrnn.network.parameters import Parameters
 
 BLOCK = 4_000_000
+TINY = float(np.finfo(np.float32).tiny)
 
 
 def block_rows(a: int) -> int:
@@ -46,11 +47,11 @@ def cross_entropy(parameters: Parameters, H: Array, targets: Array, buffers: Buf
 
 
 def _log_of_target(parameters: Parameters, H: Array, targets: Array, A_target: Array) -> Array:
-    """log A[target] (m,). Where A is too small for its dtype, as beyond 87 nats in float32, it is O[target] − log Σ
-    exp(O), of logits O whose largest is 0."""
-    tiny = A_target.real < np.finfo(A_target.dtype).tiny
-    if not tiny.any():
+    """log A[target] (m,). Where A is too small for float32 (beyond 87 nats) it is O[target] − log Σ exp(O), of logits
+    O whose largest is 0."""
+    if np.minimum.reduce(A_target.real) >= TINY:
         return np.log(A_target)
+    tiny = A_target.real < TINY
     W_ha, b_a = parameters.output()
     logs = np.log(np.where(tiny, 1, A_target))
     logits = H[tiny].dot(W_ha) + b_a

@@ -60,8 +60,7 @@ class Stack:
         """The state that a text begins with, of every layer: zeros, unless the cell says otherwise."""
         return [self.cell.begin(parameters.layer(i + 1), n) for i in range(len(self.architecture.hidden))]
 
-    @unflagged
-    def forward(
+    def _forward(
         self,
         parameters: Parameters,
         inputs: Array,
@@ -90,6 +89,8 @@ class Stack:
             tape.layers.append(of_layer)
             tape.masks.append(masks(segment, i + 1, T) if masks else None)
         return tape
+
+    forward = unflagged(_forward)
 
     def _inputs(self, parameters: Parameters, tape: Tape, i: int, Z: Steps) -> None:
         """Z_t = X_t W_x + b of layer i, for all steps at once, gate by gate."""
@@ -137,7 +138,6 @@ class Stack:
         top = len(self.architecture.hidden) - 1
         return handed_up(tape, top, self.architecture.hidden[top], self._buffers)
 
-    @unflagged
     def loss_and_gradient(
         self,
         parameters: Parameters,
@@ -158,6 +158,9 @@ class Stack:
         at the beginning of the text. The gradient is of L, the sum divided by `divisor` (default: n · window.divisor);
         the returned sum is not divided. By default `keep` is T. With `recompute` only the states between segments are
         kept, and the backward pass recomputes the rest.
+
+        NumPy may warn of invalid operations (see `unflagged`). Callers silence it: to do so here would take a hundredth
+        of an update of a small network.
         """
         T, n = inputs.shape[:2]
         fresh = window.fresh
@@ -174,7 +177,7 @@ class Stack:
         for i, steps in enumerate(segments):
             states.append(state)
             begins = None if fresh is None else fresh[steps]
-            tape = self.forward(parameters, inputs[steps], state, masks, i, 0 if recompute else i, begins)
+            tape = self._forward(parameters, inputs[steps], state, masks, i, 0 if recompute else i, begins)
             tapes.append(tape)
             if steps.start < keep <= steps.stop:
                 kept = tape.state(keep - steps.start)
@@ -190,7 +193,7 @@ class Stack:
             tape, steps = tapes[i], segments[i]
             begins = None if fresh is None else fresh[steps]
             if recompute and steps.stop < T:
-                tape = self.forward(parameters, inputs[steps], states[i], masks, i, fresh=begins)
+                tape = self._forward(parameters, inputs[steps], states[i], masks, i, fresh=begins)
             first = max(window.context - steps.start, 0)
             part = targets[max(steps.start - window.context, 0) : max(steps.stop - window.context, 0)]
             dH, loss = self._output_error(parameters, tape, part, first, divisor, gradient)
@@ -211,7 +214,7 @@ class Stack:
 
         That state is a parameter, not an earlier step: its gradient is not scaled by a gain.
         """
-        if not self.cell.learns_begin or (fresh is None and not text_begins):
+        if (fresh is None and not text_begins) or not self.cell.learns_begin:
             return None
         first = np.arange(n if text_begins else 0)
         return first if fresh is None else np.union1d(first, np.flatnonzero(fresh))

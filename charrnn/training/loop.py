@@ -27,6 +27,8 @@ from charrnn.training.settings import Settings
 # Combined with the seed, so that each kind of chance has a generator of its own.
 CUTS, DROPOUT, ORDER = 1, 2, 3
 MOST_ROLLBACKS = 3
+# Divergence is found in the loss, the gradient and the weights.
+unwarned = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Trainer:
         while self.progress() < 1:
             yield self.update()
 
+    @unwarned
     def update(self) -> Step:
         """One window of the text: forward, backward under the truncation, clip, optimise, hand the state on.
 
@@ -122,21 +125,15 @@ class Trainer:
         weights that are not finite: then the trainer is of no more use until it is restored.
         """
         rate = self.learning_rate()
-        result, position, norm = self.look_ahead()
+        result, position, norm = self._look_ahead()
         self._ahead = None
         started = time.perf_counter()
         config, streams = self.config, self.streams
-        with np.errstate(over="ignore", invalid="ignore"):
-            if config.weight_decay:
-                np.multiply(
-                    self.parameters.vector,
-                    1 - rate * config.weight_decay,
-                    out=self.parameters.vector,
-                    where=self._matrices,
-                )
-            self.updater.update(self.parameters.vector, self.gradient.vector, rate, self.step + 1)
-            size = float(np.dot(self.parameters.vector, self.parameters.vector))
-        if not math.isfinite(size):
+        weights = self.parameters.vector
+        if config.weight_decay:
+            np.multiply(weights, 1 - rate * config.weight_decay, out=weights, where=self._matrices)
+        self.updater.update(weights, self.gradient.vector, rate, self.step + 1)
+        if not math.isfinite(weights.dot(weights)):
             where = self._not_finite(self.parameters)
             raise self._diverged(f"the update, of a gradient of norm {norm:g}, makes weights too large{where}")
         if self.average is not None:
@@ -151,21 +148,21 @@ class Trainer:
         self.seconds += time.perf_counter() - started
         return Step(self.step, result.loss, norm, rate, characters)
 
-    def look_ahead(self) -> tuple[StepResult, int, float]:
+    def _look_ahead(self) -> tuple[StepResult, int, float]:
         """What the next update will take: the result, the position after it, and the norm of the gradient before it was
         clipped. It is computed once, whoever asks first. DivergedError where loss or gradient are not finite."""
         if self._ahead is None:
             started = time.perf_counter()
-            # Divergence is found in the loss and the gradient.
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                result, position = self.loss_and_gradient()
-                norm = clip(self.gradient.vector, self.config.grad_clip, self.config.clip_mode)
+            result, position = self.loss_and_gradient()
+            norm = clip(self.gradient.vector, self.config.grad_clip, self.config.clip_mode)
             self.seconds += time.perf_counter() - started
             if not (math.isfinite(result.loss) and math.isfinite(norm)):
                 where = self._not_finite(self.gradient)
                 raise self._diverged(f"the loss is {result.loss:g} and the gradient norm {norm:g}{where}")
             self._ahead = result, position, norm
         return self._ahead
+
+    look_ahead = unwarned(_look_ahead)
 
     def _diverged(self, what: str) -> DivergedError:
         rate, limit = self.learning_rate(), self.config.grad_clip
