@@ -107,3 +107,25 @@ def test_a_shell_completes_commands_flags_and_the_names_of_runs(tmp_path: Path, 
     environment = {**os.environ, **asked, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.stdout.strip(), done.stderr) == (completed, "")
+
+
+@pytest.mark.parametrize(
+    "command, typed, meant",
+    [
+        ("train", "--lr", "--learning-rate"),
+        ("train", "--bs", "--batch-size"),
+        ("train", "--rate", "--learning-rate"),
+        ("train", "--max", "--max-steps or --max-minutes"),
+        ("train", "--num_layers", "--hidden"),
+        ("sample", "--temp", "--temperature"),
+        ("sample", "--tokens", "--length"),
+    ],
+)
+def test_an_unknown_flag_is_answered_with_the_one_that_is_meant(command: str, typed: str, meant: str) -> None:
+    answer = charrnn(command, typed, "3")
+    assert answer.code == 2 and answer.err.startswith(f"error: No such option: {typed} (did you mean {meant}?)")
+
+
+def test_an_unknown_flag_that_resembles_none_is_answered_with_none() -> None:
+    answer = charrnn("train", "--xyzzy", "3")
+    assert answer.code == 2 and answer.err.startswith("error: No such option: --xyzzy; ")

@@ -270,6 +270,18 @@ def test_bytes_that_are_no_utf8_in_an_argument_are_one_line(here: Path, argument
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1) and "byte 0xe9" in done.err
 
 
+def test_a_run_of_a_few_updates_is_the_newest_only_if_there_is_no_other(here: Path) -> None:
+    charrnn.train("text.txt", out="runs/trained", **{**SMALL, "max_steps": 100})
+    charrnn.train("text.txt", out="runs/toy", **{**SMALL, "max_steps": 3})
+    aged(Path("runs/trained"), 2000)
+    aged(Path("runs/toy"), 2001)
+    run, passed_over = newest()
+    assert run.path == Path("runs/trained") and [other.path for other in passed_over] == [Path("runs/toy")]
+    assert "newer: runs/toy made 3 updates\n" in command("sample", "--length", "3").err
+    shutil.rmtree("runs/trained")
+    assert newest() == (summary(Path("runs/toy")), [])
+
+
 def test_a_run_with_a_cell_that_is_not_registered_here_is_passed_over_and_says_what_it_lacks(
     here: Path,
 ) -> None:

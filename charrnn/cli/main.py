@@ -7,7 +7,7 @@ import io
 import os
 import re
 import sys
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -79,7 +79,7 @@ def main() -> None:
             _complain("interrupted")
             sys.exit(130)
         command = getattr(getattr(error, "ctx", None), "command_path", "charrnn")
-        message = in_own_words(" ".join(error.format_message().split()).rstrip("."))
+        message = _with_near_flag(error) or in_own_words(" ".join(error.format_message().split()).rstrip("."))
         _complain(f"error: {message}; {command} --help lists what there is")
         code = getattr(error, "exit_code", 2)
     sys.exit(code)
@@ -100,6 +100,27 @@ def _interrupted(error: BaseException) -> bool:
     while error.__cause__ is not None:
         error = error.__cause__
     return isinstance(error, KeyboardInterrupt)
+
+
+# What other tools call a flag.
+_ELSEWHERE = dict.fromkeys(("layers", "num-layers", "units", "rnn-size", "hidden-size", "size"), "--hidden")
+_ELSEWHERE |= {"bptt": "--seq-length", "model": "--cell", "output": "--out", "tokens": "--length"}
+
+
+def _with_near_flag(error: Any) -> str | None:
+    """For a flag that is unknown, those that it may stand for: what other tools call so, a flag of its initials, or one
+    with a word that begins as it does. None if there are none: the parser then names those that are spelt alike."""
+    wrong = getattr(error, "option_name", "")
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    if not wrong.startswith("--") or command is None:
+        return None
+    name = wrong.strip("-").lower().replace("_", "-")
+    flags = [flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")]
+    words = {flag: flag[2:].split("-") for flag in flags}
+    near = [
+        flag for flag in flags if flag == _ELSEWHERE.get(name) or "".join(word[0] for word in words[flag]) == name
+    ] or [flag for flag in flags if len(name) > 2 and any(word.startswith(name) for word in words[flag])]
+    return f"No such option: {wrong} (did you mean {' or '.join(near[:3])}?)" if near else None
 
 
 def in_own_words(message: str) -> str:

@@ -91,7 +91,10 @@ def chosen(ckpt: Path | None) -> Path:
         raise CheckpointError(f"{error}, or name one with --ckpt") from None
     loss = "not validated" if run.validation is None else f"validation {run.validation:.4f} nats"
     if passed_over:
-        others = ", ".join(f"{shown(other.path)} is {other.state}" for other in passed_over[:3])
+        others = ", ".join(
+            f"{shown(other.path)} {f'made {other.steps} updates' if other.good else f'is {other.state}'}"
+            for other in passed_over[:3]
+        )
         print(f"using {shown(run.path)}, the newest good run ({loss}); newer: {others}", file=sys.stderr)
     else:
         print(f"using {shown(run.path)}, the newest run ({loss})", file=sys.stderr)

@@ -19,7 +19,7 @@ from charrnn.registry import ACTIVATIONS, CELLS
 from charrnn.storage import BEST, LAST
 from charrnn.storage.durable import open_regular
 from charrnn.training.run import RUNS, Run
-from charrnn.training.settings import STEPS
+from charrnn.training.settings import LEAST_STEPS, STEPS
 
 if TYPE_CHECKING:
     from charrnn.model import Model
@@ -35,7 +35,8 @@ class Summary:
     that is not imported here) or damaged; `problem` says what a foreign run lacks and what is damaged. parameters: how
     many weights. scored: whether it has a best checkpoint, which comes with the first evaluation. validation: lowest
     loss so far in nats per symbol, which is a `unit`, if there was any. written: time of its newest checkpoint, in
-    seconds since 1970. What a damaged run does not tell is None.
+    seconds since 1970. brief: it made fewer than `LEAST_STEPS` updates, and did not read its text once. What a damaged
+    run does not tell is None.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Summary:
     scored: bool = False
     problem: str | None = None
     unit: str = "codepoint"
+    brief: bool = False
 
     @property
     def good(self) -> bool:
@@ -95,16 +97,19 @@ def hint(what: PathLike, runs: Path = RUNS) -> str:
 
 
 def newest(runs: Path = RUNS) -> tuple[Summary, list[Summary]]:
-    """The good run under `runs` that was written to last, and the newer ones that are not good.
+    """The good run under `runs` that was written to last, and the newer ones that were passed over.
 
-    CheckpointError if no run is good.
+    A brief one is passed over if there is another. CheckpointError if no run is good.
     """
     passed_over: list[Summary] = []
     for directory in sorted(_directories(runs), key=_written, reverse=True):
         run = summary(directory)
-        if run.good:
+        if run.good and not run.brief:
             return run, passed_over
         passed_over.append(run)
+    for i, run in enumerate(passed_over):
+        if run.good:
+            return run, passed_over[:i]
     if passed_over:
         held = ", ".join(f"{run.path} is {run.state}" for run in passed_over[:3])
         raise CheckpointError(f"{runs}: no run here that is trained ({held}); train one: charrnn train corpus.txt")
@@ -150,6 +155,7 @@ def summary(directory: Path) -> Summary:
         scored,
         lacking,
         str(newest.settings.get("unit", "codepoint")),
+        isinstance(steps, int) and steps < LEAST_STEPS and numbers.get("epoch") == 0,
     )
 
 
