@@ -215,6 +215,10 @@ def test_the_command_prints_the_table_and_the_losses_by_setting(text: str) -> No
     assert head == "learning_rate  lowest loss; the longest bar is the best" and "█" in values[1]
     refused = command("sweep", text, "--vary", "hidden=8", "--hidden", "16")
     assert refused.code == 2 and "--hidden does not go with --vary hidden" in refused.err
+    listed = command("runs")
+    assert listed.code == 0
+    assert listed.out == "runs/text-sweep: 2 runs, which charrnn runs runs/text-sweep lists\n"
+    assert json.loads(command("runs", "--json").out) == {"runs": [], "sweeps": {"runs/text-sweep": 2}}
 
 
 def test_the_lowest_loss_of_each_value_has_a_bar_of_what_it_is_below_the_worst() -> None:

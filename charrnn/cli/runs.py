@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,20 +22,21 @@ def runs(
 ) -> None:
     """List the runs of a directory: size, steps, best validation loss, age and state.
 
-    Every command that takes a checkpoint takes the name of a run, as in: charrnn sample NAME.
+    A sweep is named with the number of its runs. Every command that takes a checkpoint takes the name of a run, as in: charrnn sample NAME.
     States: training (at work now), finished (at a limit of its own), stopped (can go on), diverged, untrained, damaged,
     foreign (of a cell that a module of one's own registers).
     """
-    from charrnn.training.runs import located, summaries
+    from charrnn.training.runs import located, summaries, sweeps
 
-    found = summaries(located(directory) or directory)
+    found, inside = summaries(located(directory) or directory), sweeps(directory)
     if not found and not directory.is_dir():
         kind = "a file, not a directory of runs" if directory.exists() else "no such directory, and no run of this name"
         raise CheckpointError(f"{directory}: {kind}; train a run: charrnn train corpus.txt")
     if as_json:
-        print(json.dumps({"runs": [_plain(run) for run in found]}, allow_nan=False))
+        counts = {str(path): count for path, count in inside.items()}
+        print(json.dumps({"runs": [_plain(run) for run in found], "sweeps": counts}, allow_nan=False))
         return
-    if not found:
+    if not found and not inside:
         raise CheckpointError(f"{directory}: no run here; train one: charrnn train corpus.txt")
 
     from rich.console import Console
@@ -61,7 +63,11 @@ def runs(
             run.state,
         )
     console = Console(highlight=False)
-    console.print(table)
+    if found:
+        console.print(table)
+    for path, count in inside.items():
+        listed = f"{count} run{'s' if count != 1 else ''}, which charrnn runs {shlex.quote(str(path))} lists"
+        console.print(Text(shown(f"{path}: {listed}")), soft_wrap=True)
     for run in found:
         if run.problem:
             console.print(Text(f"{shown(run.path.name)}: {run.problem}"), soft_wrap=True)

@@ -122,6 +122,12 @@ def summaries(directory: Path = RUNS) -> list[Summary]:
     return [summary(run) for run in sorted(found, key=_written, reverse=True)]
 
 
+def sweeps(directory: Path = RUNS) -> dict[Path, int]:
+    """The directories in a directory that hold runs themselves, as that of a sweep does, and how many each."""
+    found: Iterable[Path] = (path.parents[1] for name in (BEST, LAST) for path in directory.glob(f"*/*/{name}"))
+    return {inside: len(_directories(inside)) for inside in sorted(set(found))}
+
+
 def summary(directory: Path) -> Summary:
     """What the checkpoints and metrics of a run say. Nothing that they hold makes it raise."""
     from charrnn.storage import checkpoint as checkpoints
