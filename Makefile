@@ -46,7 +46,7 @@ bench: $(VENV)/.bench ## race charrnn against PyTorch and JAX (installs them), i
 	$(bin)/charrnn bench --peers --write docs/benchmarks.md
 
 experiments: $(VENV)/.product data/pydoc-topics.txt ## run the experiments on truncation again, into docs/experiments.md
-	for name in influence recall regularisation pictures; do \
+	for name in influence recall regularisation equal-time pictures; do \
 	    $(bin)/charrnn experiment $$name --write docs/experiments.md || exit; done
 
 schema: $(VENV)/.product ## write the JSON schema of settings, for editors

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from charrnn.experiments import Result, influence, recall
+from charrnn.experiments import Result, influence, recall, regularisation
 from charrnn.network.truncation import Fixed, Random
+from charrnn.training.settings import Settings
 
 
 def truncated_derivative(T: int) -> float:
@@ -48,3 +51,33 @@ def test_recall_needs_a_gradient_of_more_than_k_steps() -> None:
 
 def test_a_result_is_a_markdown_table() -> None:
     assert Result(["a", "b"], [["1", "2"]]).markdown() == "| a | b |\n|---|---|\n| 1 | 2 |\n"
+
+
+def test_at_equal_updates_each_tau_has_the_mean_and_spread_of_its_seeds_and_gaps_are_taken_seed_by_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regularisation, "TAUS", (1, 8))
+    losses = {(1, 1): (2.0, 2.5), (1, 2): (4.0, 4.0), (8, 1): (1.0, 1.1), (8, 2): (1.0, 1.3)}
+    asked = []
+
+    def run(config: Settings, corpus: Path) -> tuple[int, float, float]:
+        asked.append(config)
+        return 5, *losses[config.tau or 0, config.seed]
+
+    monkeypatch.setattr(regularisation, "run", run)
+    rows = regularisation.equal_updates(tmp_path, updates=5, seeds=2).rows
+    assert rows == [
+        ["1", "3.000 ± 1.414", "3.250 ± 1.061", "0.250 ± 0.354"],
+        ["8", "1.000 ± 0.000", "1.200 ± 0.141", "0.200 ± 0.141"],
+    ]
+    assert {(c.max_steps, c.truncation, c.seq_length) for c in asked} == {(5, "fixed", 128)}
+
+
+def test_a_training_of_the_experiment_is_scored_on_its_text_and_on_the_last_tenth(tmp_path: Path) -> None:
+    corpus = tmp_path / "text"
+    corpus.write_text("ab" * 900 + "ba" * 100)
+    config = Settings(hidden=(8,), batch_size=2, seq_length=16, max_steps=60, learning_rate=0.01, warmup_steps=0)
+    updates, training, validation = regularisation.run(config, corpus)
+    assert updates == 60 and training < 0.1 and validation < 0.2
+    corpus.write_text("ab" * 900 + "bb" * 100)
+    assert regularisation.run(config, corpus)[2] > 1

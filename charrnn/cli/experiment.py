@@ -9,12 +9,13 @@ import typer
 
 from charrnn.errors import ConfigError, CorpusError
 
-NAMES = ("influence", "recall", "regularisation", "pictures")
+NAMES = ("influence", "recall", "regularisation", "equal-time", "pictures")
+OF_TEXT = NAMES[2:]
 
 
 def experiment(
-    name: Annotated[str, typer.Argument(help="influence, recall, regularisation or pictures.")],
-    corpus: Annotated[Path, typer.Option(help="Text of regularisation and pictures.", metavar="PATH")] = Path(
+    name: Annotated[str, typer.Argument(help="influence, recall, regularisation, equal-time or pictures.")],
+    corpus: Annotated[Path, typer.Option(help="Text of the last three.", metavar="PATH")] = Path(
         "data/pydoc-topics.txt"
     ),
     write: Annotated[
@@ -28,7 +29,7 @@ def experiment(
     """Run one of the experiments on truncation again; most take minutes, and all are seeded."""
     if name not in NAMES:
         raise ConfigError(f"experiment {name}: must be one of {', '.join(NAMES)}")
-    if name in ("regularisation", "pictures") and not corpus.exists():
+    if name in OF_TEXT and not corpus.exists():
         raise CorpusError(
             f"{corpus}: not there; `make data/pydoc-topics.txt` writes the usual one in a clone of charrnn, "
             "--corpus takes your own"
@@ -55,9 +56,11 @@ def experiment(
     from charrnn.experiments import influence, recall, regularisation
     from charrnn.report.markdown import with_block
 
-    if name == "regularisation":
-        with tqdm(total=2 * len(regularisation.TAUS), unit="run", disable=None, leave=False) as bar:
-            result = regularisation.experiment(corpus, done=bar.update)
+    if name in OF_TEXT:
+        repeats = {"regularisation": 5, "equal-time": 1}[name]
+        compare = regularisation.equal_updates if name == "regularisation" else regularisation.equal_time
+        with tqdm(total=repeats * len(regularisation.TAUS), unit="run", disable=None, leave=False) as bar:
+            result = compare(corpus, done=bar.update)
     else:
         result = influence.experiment() if name == "influence" else recall.experiment()
     print(result.markdown(), end="")

@@ -22,7 +22,8 @@ def runs(
 ) -> None:
     """List the runs of a directory: size, steps, best validation loss, age and state.
 
-    A sweep is named with the number of its runs. Every command that takes a checkpoint takes the name of a run, as in: charrnn sample NAME.
+    A sweep is named with the number of its runs. Every command that takes a checkpoint takes the name of a run, as in:
+    charrnn sample NAME.
     States: training (at work now), finished (at a limit of its own), stopped (can go on), diverged, untrained, damaged,
     foreign (of a cell that a module of one's own registers).
     """
