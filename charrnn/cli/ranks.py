@@ -134,7 +134,7 @@ def join(arguments: list[str]) -> None:
         raise ConfigError(f"{where}: mpi4py does not work here ({reason}); install an MPI library") from error
     comm = MPI.COMM_WORLD
     if (comm.Get_size(), comm.Get_rank()) != (launched.size, launched.rank):
-        library = MPI.Get_library_version().splitlines()[0].strip("\0 ")
+        library = MPI.Get_library_version().splitlines()[0].partition(",")[0].strip("\0 ")
         raise ConfigError(
             f"{where}: mpi4py knows of {comm.Get_size()}; its MPI library ({' '.join(library.split())}) is not that of "
             "the launcher: use the mpiexec of that library, or build mpi4py with the launcher's"
