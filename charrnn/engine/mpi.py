@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -19,13 +20,15 @@ from charrnn import blas
 from charrnn.engine.addition import additions
 from charrnn.engine.batch import Batch, Shard, StepResult, joined
 from charrnn.errors import WorkerError
+from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, State
 
 ROOT = 0
 JOB, ANSWER, GRADIENT, FAILED = 1, 2, 3, 4  # kinds of messages
 AWAKE = 0.001  # seconds that a rank polls without a pause
-PAUSE, LONGEST_PAUSE = 0.1, 0.01  # afterwards: a share of the time that it has waited, and seconds at most
+PAUSE, LONGEST_PAUSE = 0.1, 0.01  # afterwards: a share of the time that it has waited for a message, at most seconds
+BREATH = 2e-5  # seconds between two looks at what is on its way, which some libraries move on only when they are asked
 
 Answers = dict[int, tuple[float, State | None]]  # by shard
 
@@ -69,7 +72,8 @@ class Link:
         """Waits for what was begun. On rank 0 WorkerError if a rank has failed."""
         started = time.perf_counter()
         while not request.Test():
-            self._pause(started)
+            self._check()
+            time.sleep(0 if time.perf_counter() - started < AWAKE else BREATH)
 
     def send(self, value: object, to: int, kind: int) -> None:
         """Sends any value."""
@@ -77,16 +81,24 @@ class Link:
 
     def receive(self, source: int, kind: int) -> Any:
         """The next value of this kind."""
-        started = time.perf_counter()
-        while (message := self.comm.improbe(source, kind)) is None:
-            self._pause(started)
-        return message.recv()
+        return self._awaited(source, kind, self.comm.improbe).recv()
 
-    def _pause(self, started: float) -> None:
+    def receive_into(self, vector: Array, source: int, kind: int) -> None:
+        """The next vector of this kind."""
+        self.done(self._awaited(source, kind, self.comm.Improbe).Irecv(vector))
+
+    def _awaited(self, source: int, kind: int, probe: Callable[[int, int], Any]) -> Any:
+        """The next message of this kind, once it has come."""
+        started = time.perf_counter()
+        while (message := probe(source, kind)) is None:
+            self._check()
+            waited = time.perf_counter() - started
+            time.sleep(0 if waited < AWAKE else min(PAUSE * waited, LONGEST_PAUSE))
+        return message
+
+    def _check(self) -> None:
         if self.rank == ROOT and (message := self.comm.improbe(tag=FAILED)) is not None:
             raise WorkerError(message.recv())
-        waited = time.perf_counter() - started
-        time.sleep(0 if waited < AWAKE else min(PAUSE * waited, LONGEST_PAUSE))
 
 
 class Member:
@@ -135,7 +147,7 @@ class Member:
                 if right == left:
                     np.add(into, of[addition.right].vector, out=into)
                 else:
-                    link.done(link.comm.Irecv(incoming, right, GRADIENT))
+                    link.receive_into(incoming, right, GRADIENT)
                     np.add(into, incoming, out=into)
             elif link.rank == right:
                 link.done(link.comm.Isend(of[addition.right].vector, left, GRADIENT))
