@@ -343,3 +343,15 @@ def test_shards_are_dealt_once_to_neighbours_as_equally_as_can_be(shards: int, r
     parts = dealt(shards, ranks)
     assert list(chain(*parts)) == list(range(shards)) and len(parts) == ranks and len(parts[0])
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_ranks_without_work_and_ranks_of_another_blas_are_told() -> None:
+    from charrnn.engine.mpi import Told, notices
+
+    blas: dict[str, object] = {"name": "openblas", "version": "1", "kernel": "Zen"}
+    same = [Told("a", blas, 0), Told("b", blas, 0), Told("b", blas, 0)]
+    assert notices(same, 3, False) == ["3 ranks on 2 machines compute a batch of 3 shards"]
+    other = [*same, Told("c", {**blas, "kernel": "Haswell"}, 0)]
+    line, differs = notices(other, 3, False)
+    assert line.startswith("4 ranks on 3 machines compute a batch of 3 shards; 1 have nothing to do")
+    assert "(openblas 1, kernel Zen; openblas 1, kernel Haswell)" in differs

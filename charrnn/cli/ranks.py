@@ -124,7 +124,7 @@ def join(arguments: list[str]) -> None:
                 signal.signal(getattr(signal, kind), signal.SIG_IGN)
     where = f"{launched.size} ranks of MPI ({launched.variable})"
     if arguments[0] == "sweep":
-        raise ConfigError(f"{where}: a sweep is no work for them; start it once, and its trainings one by one by MPI")
+        raise ConfigError(f"{where}: a sweep is not shared among ranks; start it without them")
     try:
         from mpi4py import MPI
     except ImportError as error:
@@ -140,13 +140,14 @@ def join(arguments: list[str]) -> None:
             "the launcher: use the mpiexec of that library, or build mpi4py with the launcher's"
         )
     said = comm.allgather((arguments, __version__))
-    other = next((rank for rank, saying in enumerate(said) if saying != said[0]), None)
-    if other is not None:
-        what = "another command line" if said[other][0] != said[0][0] else f"charrnn {said[other][1]}"
-        raise ConfigError(
-            f"{where}: rank {other} has {what}, and rank 0 {'its own' if what[0] == 'a' else said[0][1]}; all ranks "
-            f"train one network together: start other trainings apart, or without {launched.variable}"
-        )
+    for rank, (theirs, version) in enumerate(said):
+        if theirs != said[0][0]:
+            raise ConfigError(
+                f"{where}: rank {rank} has another command line than rank 0, and all ranks train one network together; "
+                f"start other trainings apart, or without {launched.variable}"
+            )
+        if version != said[0][1]:
+            raise ConfigError(f"{where}: rank {rank} has charrnn {version}, rank 0 has {said[0][1]}; install the same")
     if launched.rank:
         try:
             _serve(comm)

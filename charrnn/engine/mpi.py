@@ -8,7 +8,6 @@ it to the rank that has the left one, so that the bits are those of one process,
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
@@ -201,19 +200,7 @@ class MpiEngine:
     @property
     def notices(self) -> list[str]:
         """What the user should know of the ranks, in lines."""
-        told, size = [self._told, *self._others], self._link.size
-        hosts, idle = len({one.host for one in told}), size - self.shards
-        lines = [f"{size} ranks on {hosts} machine{'s' if hosts > 1 else ''} compute a batch of {self.shards} shards"]
-        if idle > 0:
-            lines[0] += f"; {idle} have nothing to do, for which more shards are needed (shards)"
-        kinds = Counter(f"{one.blas['name']} {one.blas['version']}, kernel {one.blas['kernel']}" for one in told)
-        if len(kinds) > 1:
-            lines.append(
-                f"the BLAS is not the same on all ranks ({'; '.join(kinds)}): last bits depend on their number"
-            )
-        if self._fast:
-            lines.append("gradients are added in an order of the MPI library's: last bits depend on the ranks")
-        return lines
+        return notices([self._told, *self._others], self.shards, self._fast)
 
     def loss_and_gradient(self, batch: Batch) -> StepResult:
         """See `Engine`."""
@@ -239,6 +226,20 @@ class MpiEngine:
 
     def close(self) -> None:
         """Nothing: the ranks serve on until they are told to leave (`dismiss`)."""
+
+
+def notices(told: list[Told], shards: int, fast: bool) -> list[str]:
+    """What the user should know of ranks that have said this of themselves, in lines."""
+    hosts, idle = len({one.host for one in told}), len(told) - shards
+    lines = [f"{len(told)} ranks on {hosts} machine{'s' if hosts > 1 else ''} compute a batch of {shards} shards"]
+    if idle > 0:
+        lines[0] += f"; {idle} have nothing to do, for which more shards are needed (shards)"
+    kinds = dict.fromkeys(f"{one.blas['name']} {one.blas['version']}, kernel {one.blas['kernel']}" for one in told)
+    if len(kinds) > 1:
+        lines.append(f"the BLAS is not the same on all ranks ({'; '.join(kinds)}): last bits depend on their number")
+    if fast:
+        lines.append("gradients are added in an order of the MPI library's: last bits depend on the ranks")
+    return lines
 
 
 def dealt(shards: int, ranks: int) -> list[range]:
