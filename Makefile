@@ -13,7 +13,7 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check torture test-torch gradcheck bench experiments schema format clean
+.PHONY: help demo test check torture test-mpi test-torch gradcheck bench experiments schema format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ torture: $(VENV)/.dev ## run the tests of reliability at length, with a new seed
 	CHARRNN_TORTURE=1 CHARRNN_SEED=$(SEED) $(bin)/python -m pytest -s tests/test_checkpoint.py tests/test_durable.py \
 	    tests/test_runs.py tests/test_training.py tests/test_divergence.py tests/test_refused_writes.py \
 	    tests/test_formats.py
+
+test-mpi: $(VENV)/.mpi ## run the tests of several ranks (installs mpi4py and MPICH)
+	CHARRNN_REQUIRE_MPI=1 $(bin)/python -m pytest tests/test_mpi.py
 
 test-torch: $(VENV)/.torch ## run the tests that compare charrnn with PyTorch (installs it)
 	CHARRNN_REQUIRE_TORCH=1 $(bin)/python -m pytest -m torch
@@ -97,6 +100,11 @@ $(VENV)/.product: pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.product
 	@echo "Installing the tools for tests and checks into $(VENV), once ..."
 	@$(install) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.mpi: $(VENV)/.dev
+	@echo "Installing mpi4py and MPICH into $(VENV), once ..."
+	@$(install) --editable '.[mpi]' mpich
 	@touch $@
 
 $(VENV)/.torch: $(VENV)/.dev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -22,8 +23,9 @@ from charrnn.bench import race as race_module
 from charrnn.bench.breakdown import breakdown
 from charrnn.bench.competitors import Shape, jax_loss, torch_loss, trainer
 from charrnn.bench.race import Result, race
+from charrnn.bench.scaling import ASSUMED, Parts, modelled, scaling
 from charrnn.cli.main import app
-from charrnn.errors import CheckFailed
+from charrnn.errors import CheckFailed, ConfigError
 from charrnn.network import layer
 from charrnn.network.buffers import Array
 from charrnn.network.stack import Stack
@@ -228,3 +230,37 @@ def test_the_breakdown_is_of_one_worker_where_training_has_more(monkeypatch: pyt
 def test_pytorch_as_it_is_raced_learns_and_does_not_break() -> None:
     result = race(Shape((8, 8), 2, 5), ("PyTorch, 1 thread",), rounds=1)
     assert result.median("PyTorch, 1 thread") > 0
+
+
+PARTS = Parts(shards=8, shard=0.010, update=0.002, addition=0.001, gradient_bytes=1000, shard_bytes=100)
+
+
+def test_the_model_of_ranks_is_the_sum_of_its_parts_and_more_ranks_than_shards_bring_nothing() -> None:
+    one, two, _, eight, twelve = scaling(PARTS, 12, bandwidth=1e6, latency=0.0001)
+    assert [one.ranks, two.ranks, eight.ranks, twelve.ranks] == [1, 2, 8, 12]
+    assert one.sending == 0 and one.seconds == pytest.approx(8 * 0.010 + 7 * 0.001 + 0.002)
+    # Two vectors of 1.1 ms, a shard's job and answer of 0.1 ms each, and 0.1 ms for each of four other shards.
+    assert two.sending == pytest.approx(2 * 0.0011 + 2 * 0.0001 + 4 * 0.0001)
+    assert two.seconds == pytest.approx(4 * 0.010 + (3 + 1) * 0.001 + 0.002 + two.sending)
+    assert eight.sending == pytest.approx(2 * 3 * 0.0011 + 14 * 0.0001 + 7 * 0.0001)
+    assert twelve.seconds == eight.seconds and twelve.sending == eight.sending
+
+
+def test_the_bench_of_ranks_prints_the_model_with_what_it_assumes() -> None:
+    arguments = ["bench", "--hidden", "8", "--batch-size", "8", "--seq-length", "5", "--ranks", "3"]
+    done = CliRunner().invoke(app, [*arguments, "--bandwidth", "2", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert [point["ranks"] for point in told["updates"]] == [1, 2, 3]
+    assert told["assumed"] == {"bandwidth": 2e9, "latency": pytest.approx(50e-6)}
+    parts = Parts(**told["parts"])
+    assert parts.shards == 3 and parts.shard > 0 and parts.gradient_bytes == 4 * (65 * 8 + 8 * 8 + 8 + 8 * 65 + 65)
+    assert told["updates"][2] == modelled(parts, 3, 2e9, 50e-6).as_dict()
+    shown = CliRunner().invoke(app, arguments).stdout
+    assert "assumed: links of 1.25 GB/s, 50 µs a message" in shown and all(line in shown for line in ASSUMED)
+
+
+@pytest.mark.parametrize("more, line", [(["--peers"], "--ranks is a model"), (["--batch-size", "2"], "ranks 3: ")])
+def test_a_model_of_ranks_that_cannot_be_is_refused(more: list[str], line: str) -> None:
+    done = CliRunner().invoke(app, ["bench", "--hidden", "8", "--ranks", "3", *more])
+    assert isinstance(done.exception, ConfigError) and line in str(done.exception)

@@ -69,15 +69,18 @@ class Shape:
         return 6 * weights * self.n * self.T
 
 
-def trainer(shape: Shape) -> Trainer:
-    """charrnn's own trainer on random characters, in the environment that the commands make for themselves."""
+def trainer(shape: Shape, shards: int | None = None) -> Trainer:
+    """charrnn's own trainer on random characters, in the environment that the commands make for themselves.
+
+    The batch has so many `shards`, or as many as suit its size.
+    """
     from charrnn import blas
 
     sampling = shape.mode == "sample"
     from charrnn.training.settings import Settings, default_shards
 
     h = max(shape.hidden)
-    shards = 1 if sampling else default_shards(shape.n, h)
+    shards = 1 if sampling else shards or default_shards(shape.n, h)
     workers = blas.configure(1 if sampling else shape.threads, shards, shape.n // shards, 1 if sampling else h)
     import numpy as np
 
@@ -86,7 +89,14 @@ def trainer(shape: Shape) -> Trainer:
 
     rng = np.random.default_rng(0)
     ids = rng.integers(0, shape.symbols, 20 * shape.n * shape.T + 1).astype(np.uint32)
-    config = Settings(hidden=shape.hidden, cell=shape.cell, batch_size=shape.n, seq_length=shape.T, max_steps=10**9)
+    config = Settings(
+        hidden=shape.hidden,
+        cell=shape.cell,
+        batch_size=shape.n,
+        seq_length=shape.T,
+        shards=None if sampling else shards,
+        max_steps=10**9,
+    )
     return Trainer(config, shape.symbols, Streams(ids, shape.n, shape.T), workers)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from charrnn.errors import ConfigError
 from charrnn.training.settings import parse
+
+if TYPE_CHECKING:
+    from charrnn.bench.competitors import Shape
 
 
 def bench(
@@ -35,6 +38,21 @@ def bench(
     write: Annotated[
         Path | None, typer.Option(help="With --peers: write the results into this Markdown file.", metavar="FILE")
     ] = None,
+    ranks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=4096,
+            help="Say what up to so many ranks of MPI would bring: a model, from parts that are measured here.",
+            metavar="INTEGER",
+        ),
+    ] = None,
+    bandwidth: Annotated[
+        float, typer.Option(min=0.001, help="With --ranks: of a network link, in GB/s.", metavar="NUMBER")
+    ] = 1.25,
+    latency: Annotated[
+        float, typer.Option(min=0, help="With --ranks: of a message, in microseconds.", metavar="NUMBER")
+    ] = 50.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure the speed of training for a shape of your own, or against peers."""
@@ -54,6 +72,11 @@ def bench(
         threads=threads,
         cell=parse("cell", cell or "rnn", "--cell"),
     )
+    if ranks is not None:
+        if peers:
+            raise ConfigError("--ranks is a model of charrnn alone; leave it out, or leave out --peers")
+        _scaling(shape, ranks, bandwidth, latency, as_json)
+        return
     if peers:
         if given and write is not None:
             raise ConfigError("--write is for the standard shapes; leave it out, or leave out the shape")
@@ -99,3 +122,31 @@ def bench(
     print(f"where the time of one worker goes, {total * 1e3:.2f} ms an update:")
     for kind, seconds in parts.items():
         print(f"{kind:<30}{seconds * 1e3:>10.3f} ms {seconds / total:>6.0%}")
+
+
+def _scaling(shape: Shape, ranks: int, bandwidth: float, latency: float, as_json: bool) -> None:
+    """Prints the model of several ranks."""
+    from charrnn.bench.machine import machine
+    from charrnn.bench.scaling import ASSUMED, measured, scaling
+
+    parts = measured(shape, ranks)
+    points = scaling(parts, ranks, bandwidth * 1e9, latency / 1e6)
+    if as_json:
+        link = {"bandwidth": bandwidth * 1e9, "latency": latency / 1e6}
+        model = {"parts": asdict(parts), "assumed": link, "updates": [point.as_dict() for point in points]}
+        print(json.dumps({"machine": machine(), **model}))
+        return
+    print(f"measured here, on one core: {parts.shard * 1e3:.2f} ms for one of {parts.shards} shards,")
+    print(f"{parts.update * 1e3:.2f} ms to update the weights, {parts.addition * 1e3:.3f} ms to add two gradients")
+    print(
+        f"assumed: links of {bandwidth:g} GB/s, {latency:g} µs a message; a gradient is {parts.gradient_bytes:,} bytes"
+    )
+    print(f"{'ranks':>5}{'ms an update':>15}{'of it sending':>16}{'times as fast':>16}{'characters/s':>15}")
+    for point in points:
+        print(
+            f"{point.ranks:>5}{point.seconds * 1e3:>15.2f}{point.sending / point.seconds:>16.0%}"
+            f"{points[0].seconds / point.seconds:>16.2f}{shape.n * shape.T / point.seconds:>15,.0f}"
+        )
+    print("a model, not a measurement; it takes for granted:")
+    for line in ASSUMED:
+        print(f"- {line}")

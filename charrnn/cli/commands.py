@@ -117,6 +117,7 @@ COMMANDS = {
         (
             ("charrnn bench --hidden 512,512 --cell gru", "one shape"),
             ("charrnn bench --peers", "all shapes, beside PyTorch and JAX"),
+            ("charrnn bench --ranks 32 --batch-size 512", "what ranks of MPI would bring"),
         ),
     ),
     "experiment": Entry(

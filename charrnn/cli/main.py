@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from charrnn import __version__
+from charrnn.cli import ranks
 from charrnn.cli.commands import LOOK, Commands
 from charrnn.cli.terminal import say
 from charrnn.errors import CharrnnError, StorageError
@@ -45,6 +46,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what the terminal cannot show, as ³, is no reason to stop
     try:
+        ranks.join(sys.argv[1:])
         code = app(sys.argv[1:] or ["--help"], prog_name="charrnn", standalone_mode=False)
         sys.stdout.flush()
     except CharrnnError as error:
@@ -82,6 +84,8 @@ def main() -> None:
         message = _with_near_flag(error) or in_own_words(" ".join(error.format_message().split()).rstrip("."))
         _complain(f"error: {message}; {command} --help lists what there is")
         code = getattr(error, "exit_code", 2)
+    if (others := ranks.ranks()) is not None:
+        others.code = code or 0
     sys.exit(code)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charrnn.cli.options import flag, with_settings
+from charrnn.cli.ranks import ranks
 from charrnn.cli.signals import Signals, Stopped
 from charrnn.errors import ConfigError, RunExistsError, WorkerError
 from charrnn.training.cores import choose_workers
@@ -70,6 +71,14 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the training would need and how long it would take, and stop.")
     ] = False,
+    fast_reduce: Annotated[
+        bool,
+        typer.Option(
+            "--fast-reduce",
+            help="By several ranks of MPI: let the library add gradients in the order that it finds fastest, in which "
+            "the last bits depend on the number of ranks.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     *,
     settings: dict[str, object],
@@ -81,6 +90,8 @@ def train(
     is the result.
     """
     run = None
+    if fast_reduce and ranks() is None:
+        raise ConfigError("fast_reduce: there are no ranks of MPI; leave it out, or start several with mpiexec")
     if resume is not None:
         from charrnn.training.runs import open_run
 
@@ -105,7 +116,10 @@ def train(
         try:
             signals.raises = True
             if not signals.stop():
-                _train(signals, run, corpus or [], resolved, out, force, init_from, unknown, beside, dry_run, as_json)
+                texts = corpus or []
+                _train(
+                    signals, run, texts, resolved, out, force, init_from, unknown, beside, dry_run, fast_reduce, as_json
+                )
             signals.raises = False
         except Stopped:
             signals.raises = False
@@ -139,10 +153,13 @@ def _train(
     unknown: str,
     beside: bool,
     dry_run: bool,
+    fast_reduce: bool,
     as_json: bool,
 ) -> None:
     """Trains, and shows it."""
     choose_workers(settings)
+    others = ranks()
+    engine = others.maker(settings, fast_reduce) if others else None
 
     from charrnn.cli.display import Display
     from charrnn.cli.terminal import say
@@ -150,7 +167,7 @@ def _train(
 
     with Display() as display:
         if run is not None:
-            prepared = prepare.resume(run, settings, display.reading, corpus)
+            prepared = prepare.resume(run, settings, display.reading, corpus, engine)
         else:
             try:
                 prepared = prepare.create(
@@ -162,12 +179,14 @@ def _train(
                     unknown=unknown,
                     progress=display.reading,
                     dry=dry_run,
+                    engine=engine,
                 )
             except RunExistsError:
                 raise RunExistsError(
                     f"{out} holds a run; choose another --out, add --force to replace it, "
                     f"or go on with it: charrnn train --resume {out}"
                 ) from None
+        prepared.notices += others.notices if others else []
         with contextlib.closing(prepared.session) as session:
             go_on = f"go on with: charrnn train --resume {session.run.directory}"
             if not dry_run:

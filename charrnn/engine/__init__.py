@@ -1,4 +1,4 @@
-"""Who computes the loss and gradient of a batch: this process, or several.
+"""Who computes the loss and gradient of a batch: this process, several, or the ranks of an MPI launch (engine/mpi.py).
 
 A batch is a fixed number of shards, each some of its sequences: a property of the settings, not of the machine. Every
 shard's gradient is the same whoever computes it, and they are added in a fixed order (engine/addition.py). So the bits
@@ -8,6 +8,7 @@ of a run do not depend on the number of processes, which may change while it tra
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Mapping
 from multiprocessing import current_process
 from typing import Protocol
 
@@ -29,7 +30,11 @@ class Engine(Protocol):
 
     @property
     def workers(self) -> int:
-        """Processes that compute, this one included."""
+        """Processes of this machine that compute, this one included."""
+
+    @property
+    def described(self) -> Mapping[str, object]:
+        """What the manifest of a run says of it."""
 
     def loss_and_gradient(self, batch: Batch) -> StepResult:
         """The mean loss of the batch, and the state to go on from; ∂L/∂θ is left in `gradient`."""
@@ -39,6 +44,10 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Ends what the engine has started."""
+
+
+# Architecture, dtype, shards, workers.
+Maker = Callable[[Architecture, npt.DTypeLike, int, int], Engine]
 
 
 def make(architecture: Architecture, dtype: npt.DTypeLike, shards: int, workers: int = 1) -> Engine:

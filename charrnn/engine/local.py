@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +17,7 @@ class LocalEngine:
     """One stack computes every shard; its buffers are those of a single one."""
 
     workers = 1
+    described: Mapping[str, object] = {"workers": 1}
 
     def __init__(self, architecture: Architecture, dtype: npt.DTypeLike, shards: int = 1) -> None:
         self.shards = shards

@@ -70,6 +70,11 @@ class WorkerEngine:
         """See `Engine`."""
         return 1 + len(self._others)
 
+    @property
+    def described(self) -> dict[str, object]:
+        """See `Engine`."""
+        return {"workers": self.workers}
+
     def worker_pids(self) -> list[int]:
         """The other processes, for a supervisor."""
         return [other.pid for other in self._others]

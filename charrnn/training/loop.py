@@ -48,7 +48,9 @@ class Trainer:
     Nothing random is kept: each update draws from a generator seeded by (seed, kind, number of the update).
     """
 
-    def __init__(self, config: Settings, symbols: int, streams: Streams, workers: int = 1) -> None:
+    def __init__(
+        self, config: Settings, symbols: int, streams: Streams, workers: int = 1, make: engines.Maker | None = None
+    ) -> None:
         self.config = config = config.fitted(streams.steps_per_epoch)
         self.streams = streams
         self.architecture = Architecture(symbols, config.hidden, config.activation, config.cell)
@@ -65,7 +67,7 @@ class Trainer:
         self.rollbacks = 0  # after divergence; each halves the rate
         self._ahead: tuple[StepResult, int, float] | None = None  # what `look_ahead` has computed
         with contextlib.ExitStack() as undo:
-            self.engine = engines.make(self.architecture, config.dtype, shards, workers)
+            self.engine = (make or engines.make)(self.architecture, config.dtype, shards, workers)
             undo.callback(self.engine.close)
             self.parameters, self.gradient = self.engine.parameters, self.engine.gradient
             initial(

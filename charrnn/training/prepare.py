@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from charrnn import blas
+from charrnn.engine import Maker
 from charrnn.errors import ConfigError, CorpusError, DivergedError, StorageError
 from charrnn.model import Model
 from charrnn.storage import LAST
@@ -67,11 +68,13 @@ def create(
     unknown: str = "error",
     progress: Progress = None,
     dry: bool = False,
+    engine: Maker | None = None,
 ) -> Prepared:
     """A new run. It is written beside an earlier one, and takes its place only when it is whole.
 
     Without `out` it gets the first free name under runs/. Whatever fails, nothing is left of it, and nobody holds it.
     With `dry` there is no run, only a session to look at: ids that are too many for memory go into a temporary file.
+    `engine` makes the engine, in the place of `engine.make`.
     """
     check_unknown(unknown, grow=True)
     config, workers = _with_absolute_paths(settings), choose_workers(settings)
@@ -90,7 +93,7 @@ def create(
             staged = Run(Path(temporary)) if temporary else run.stage()
             corpus = encode_corpus(sources, config.reading, staged.directory / IDS, tokenizer, unknown, progress)
         unknown = "error" if grow else unknown  # nothing is, any more
-        prepared = _assemble(run, config, corpus, unknown, workers, undo)
+        prepared = _assemble(run, config, corpus, unknown, workers, undo, engine)
         session = prepared.session
         if start and grow:
             before, start = start, start.grown(corpus.symbols, config.init, config.seed)
@@ -102,7 +105,7 @@ def create(
             return prepared
         source = Source(_names(sources), corpus.sha256, corpus.characters, unknown, prepared.checksums)
         staged.write_config(_kept(config, prepared))
-        staged.write_manifest(source, {**blas.describe(), "workers": workers})
+        staged.write_manifest(source, {**blas.describe(), **session.trainer.engine.described})
         try:
             checkpoints.save(staged.last, session.checkpoint(LAST))
         except (ValueError, TypeError) as error:  # as of a name that a checkpoint cannot hold
@@ -134,7 +137,13 @@ def _begun(out: Path | None, sources: list[str], force: bool, undo: contextlib.E
     raise AssertionError("there is always another name")
 
 
-def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[str] | None = None) -> Prepared:
+def resume(
+    run: Run,
+    settings: Settings,
+    progress: Progress = None,
+    texts: list[str] | None = None,
+    engine: Maker | None = None,
+) -> Prepared:
     """An earlier run from its last checkpoint. CorpusError if its text is no longer the same.
 
     `texts` says where the text is now, if it has been moved; the run remembers it. Whatever fails, nobody holds it
@@ -150,7 +159,7 @@ def resume(run: Run, settings: Settings, progress: Progress = None, texts: list[
         manifest, checkpoint = run.manifest(), checkpoints.load(run.last)
         tokenizer = Tokenizer(checkpoint.symbols, checkpoint.unit, checkpoint.normalize)
         corpus = _text_again(run, texts or manifest.corpus, manifest, config, tokenizer, progress)
-        prepared = _assemble(run, config, corpus, manifest.unknown, workers, undo)
+        prepared = _assemble(run, config, corpus, manifest.unknown, workers, undo, engine)
         for key in ("val_file", "test_file"):
             if manifest.others is not None and prepared.checksums.get(key) != manifest.others.get(key):
                 raise CorpusError(
@@ -261,7 +270,13 @@ def _resumed_limits(trainer: Trainer, before: Settings) -> list[str]:
 
 
 def _assemble(
-    run: Run, config: Settings, corpus: EncodedCorpus, unknown: str, workers: int, undo: contextlib.ExitStack
+    run: Run,
+    config: Settings,
+    corpus: EncodedCorpus,
+    unknown: str,
+    workers: int,
+    undo: contextlib.ExitStack,
+    engine: Maker | None,
 ) -> Prepared:
     """Splits the text, cuts it into streams and makes the network; `undo` closes its engine."""
     parts = parts_of(corpus, config, unknown)
@@ -270,7 +285,7 @@ def _assemble(
         streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)
     else:
         streams = PieceStreams(parts.training, parts.end, config.batch_size, config.seq_length, (config.seed, ORDER))
-    trainer = Trainer(config, corpus.tokenizer.size, streams, workers)
+    trainer = Trainer(config, corpus.tokenizer.size, streams, workers, engine)
     undo.callback(trainer.engine.close)
     session = Session(
         trainer,
