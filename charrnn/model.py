@@ -49,6 +49,7 @@ class Options(TypedDict, total=False):
     top_k: int
     top_p: float
     greedy: bool
+    repetition_penalty: float
     seed: int | None
     state: State | None
     unknown: str
@@ -146,8 +147,10 @@ class Model:
 
         Options: each character is drawn from A^(1/`temperature`) (1.0 where it is left out, the model's own
         probabilities; the command `charrnn sample` has 0.8), of the `top_k` most probable ones (0: all) and the
-        fewest that have the mass `top_p`; `greedy` always takes the most probable one. The same `seed` gives the same
-        text. `state` is what was read before the prompt; `unknown` as of `encode`.
+        fewest that have the mass `top_p`; `greedy` always takes the most probable one. A `repetition_penalty` above 1
+        (1.2, say) makes it ever less probable that a passage of prompt or text goes on word for word, the longer it is
+        already (`inference.repetition`). The same `seed` gives the same text. `state` is what was read before the
+        prompt; `unknown` as of `encode`.
         """
         stops = self._stops(stop)
         length = None if length is None else _length(length)

@@ -65,6 +65,14 @@ def sample(
         float, typer.Option(help="Draw from the most probable ones that have this mass together.", metavar="NUMBER")
     ] = 1.0,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the most probable character.")] = False,
+    repetition_penalty: Annotated[
+        float,
+        typer.Option(
+            help="Above 1, as 1.2: ever less of a passage that stands word for word in the last 1024 symbols; "
+            "12 symbols are free.",
+            metavar="NUMBER",
+        ),
+    ] = 1.0,
     stop: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,7 +123,7 @@ def sample(
     check_unknown(unknown)
     if temperature == 0:  # without chance, as the limit has it
         temperature, greedy = 1.0, True
-    Choice(temperature, top_k, top_p, greedy)  # before anything is read
+    Choice(temperature, top_k, top_p, greedy, repetition_penalty)  # before anything is read
     path = chosen(_checkpoint(run or [], ckpt))
     model = load(path)
     corpus = None if novelty is None else _corpus(novelty, path, model.tokenizer)
@@ -133,6 +141,7 @@ def sample(
         "top_k": top_k,
         "top_p": top_p,
         "greedy": greedy,
+        "repetition_penalty": repetition_penalty,
         "seed": seed,
         "unknown": unknown,
     }
