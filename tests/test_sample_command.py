@@ -1,4 +1,4 @@
-"""Several temperatures, and samples as data."""
+"""Several temperatures, beams, and samples as data."""
 
 from __future__ import annotations
 
@@ -51,9 +51,15 @@ def test_each_temperature_writes_below_its_heading_from_the_same_seed() -> None:
         (["--temperature", "0.5,1", "--length", "0"], "--length 0"),
         (["--temperature", "0.5,1", "--pieces", "2"], "--pieces and several temperatures"),
         (["--temperature", "0.5,1", "-i"], "--interactive"),
+        (["--beam", "2", "--temperature", "0.5"], "--beam and --temperature"),
+        (["--beam", "2", "--num-samples", "2"], "--beam and --num-samples"),
+        (["--beam", "2", "--novelty", "own"], "--beam and --novelty"),
+        (["--beam", "2", "--length", "0"], "--length 0"),
+        (["--beam", "2", "--stop", "Ω"], "--stop 'Ω'"),
+        (["--beam", "0"], "--beam"),
     ],
 )
-def test_temperatures_that_cannot_be_are_told(arguments: list[str], words: str) -> None:
+def test_what_does_not_go_together_is_told(arguments: list[str], words: str) -> None:
     refused = command("sample", "t", *arguments)
     assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1) and words in refused.err
 
@@ -66,18 +72,18 @@ def test_temperatures_that_cannot_be_are_told(arguments: list[str], words: str) 
         ["t", "--temperature", "0.5,0"],
         ["t", "--novelty", "own"],
         ["t", "--stop", "\\n", "--stop", "a"],
-        ["lines", "--pieces", "3"],
+        ["lines", "--pieces", "3", "--temperature", "1.5", "--seed", "2"],
+        ["t", "--beam", "3"],
     ],
     ids=" ".join,
 )
 def test_every_kind_of_sample_is_data_of_one_shape(arguments: list[str]) -> None:
-    done = command("sample", *arguments, "--length", "60", "--temperature", "1.5", "--seed", "2", "--json")
-    if "--temperature" in arguments:
-        done = command("sample", *arguments, "--length", "60", "--seed", "2", "--json")
+    done = command("sample", *arguments, "--length", "60", "--json")
     data = json.loads(done.out)
-    assert done.code == 0 and set(data) == KEYS and data["seed"] == 2
+    assert done.code == 0 and set(data) == KEYS
     for sample in data["samples"]:
-        assert set(sample) == {"text", "temperature", "novelty"} and sample["text"]
+        assert set(sample) == {"text", "temperature", "log_probability", "novelty"} and sample["text"]
+        assert (sample["log_probability"] is None) == (sample["temperature"] is not None) == ("--beam" not in arguments)
         assert (sample["novelty"] is not None) == ("--novelty" in arguments)
     assert (data["thrown_away"] is not None) == ("--pieces" in arguments)
 
@@ -86,3 +92,10 @@ def test_pieces_as_data_are_those_that_are_printed() -> None:
     arguments = ["sample", "lines", "--pieces", "4", "--length", "60", "--temperature", "1.5", "--seed", "2"]
     data = json.loads(command(*arguments, "--json").out)
     assert "".join(f"{sample['text']}\n" for sample in data["samples"]) == command(*arguments).out
+
+
+def test_beams_are_printed_with_their_log_probabilities() -> None:
+    found = charrnn.load("runs/t").beam(3, 20, "the ", stop=".")
+    done = command("sample", "t", "--beam", "3", "--length", "20", "--prompt", "the ", "--stop", ".")
+    assert done.code == 0
+    assert done.out == "\n\n".join(f"log-probability {p:.4f} nats\nthe {text}" for text, p in found) + "\n"

@@ -33,7 +33,8 @@ def sample(
         int | None,
         typer.Option(
             min=0,
-            help="Symbols to write (default 500), as characters or bytes, whichever the model writes; 0: without end; "
+            help="Symbols to write (default 500, of --beam 100), as characters or bytes, whichever the model writes; "
+            "0: without end; "
             "the most in a piece (10000).",
             metavar="INTEGER",
         ),
@@ -58,13 +59,14 @@ def sample(
         str, typer.Option(help="Unknown characters of the prompt: error, skip or replace.", metavar="NAME")
     ] = "error",
     temperature: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Below 1 safer, above 1 bolder, 0: --greedy (Model.sample: 1). Several, as 0.5,0.8,1.1, write one "
-            "after another from the same seed.",
+            help="Below 1 safer, above 1 bolder, 0: --greedy (default 0.8; Model.sample: 1). Several, as "
+            "0.5,0.8,1.1, write one after another from the same seed.",
             metavar="NUMBER,...",
+            show_default=False,
         ),
-    ] = "0.8",
+    ] = None,
     top_k: Annotated[
         int, typer.Option(min=0, help="Draw from the k most probable characters only; 0: from all.", metavar="INTEGER")
     ] = 0,
@@ -90,6 +92,14 @@ def sample(
     num_samples: Annotated[
         int, typer.Option(min=1, help="Samples, an empty line between them.", metavar="INTEGER")
     ] = 1,
+    beam: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Instead of drawing, search for so many of the most probable continuations (beam search).",
+            metavar="INTEGER",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same text.", metavar="INTEGER")] = None,
     novelty: Annotated[
         str | None,
@@ -104,8 +114,9 @@ def sample(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write text. Standard output holds the text and nothing else; of several temperatures, each before its text."""
-    temperatures = _temperatures(temperature)
+    """Write text. Standard output holds the text and nothing else; of several temperatures, each before its text, and
+    of --beam the log-probabilities."""
+    temperatures = _temperatures("0.8" if temperature is None else temperature)
     several = len(temperatures) > 1
     if prompt is not None and prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file: only one of them can be given")
@@ -119,6 +130,13 @@ def sample(
         "several temperatures": several,
     }
     _check_pieces(pieces, new, others)
+    drawing = {"--temperature": temperature is not None, "--top-k": top_k, "--top-p": top_p != 1, "--greedy": greedy}
+    more = {"--repetition-penalty": repetition_penalty != 1, "--seed": seed is not None, "--novelty": novelty}
+    for name, value in {**others, **drawing, **more, "--pieces": pieces, "--interactive": interactive}.items():
+        if beam is not None and value and name != "--stop":
+            raise ConfigError(f"--beam and {name}: only one of them can be given")
+    if beam is not None and length == 0:
+        raise ConfigError("--length 0: a search has an end; give a length")
     if length == 0 and (num_samples > 1 or several or pieces or novelty or as_json):
         raise ConfigError("--length 0: a text without end is one sample and nothing else; give a length")
     if interactive and (num_samples > 1 or several or pieces or novelty or as_json or prompt_file):
@@ -166,17 +184,24 @@ def sample(
     if pieces is not None:
         known = _known(path, model) if new else set[str]()
         most = 10_000 if length is None else length
-        found = model.pieces(pieces, known=known, length=most, prompt=given, **drawn[0])
+        whole = model.pieces(pieces, known=known, length=most, prompt=given, **drawn[0])
         if as_json:
-            samples = [{"text": piece, "temperature": _told(drawn[0])} for piece in found.kept]
-            thrown = {"known": found.known, "again": found.again, "spoilt": found.spoilt}
+            samples = [{"text": piece, "temperature": _told(drawn[0])} for piece in whole.kept]
+            thrown = {"known": whole.known, "again": whole.again, "spoilt": whole.spoilt}
             _write_json(path, given, samples, options, thrown_away=thrown)
-        _write_pieces(model, pieces, found, bool(known), quiet=as_json)
+        _write_pieces(model, pieces, whole, bool(known), quiet=as_json)
         return
     if interactive:
         _converse(model, given, length or 200, stops, drawn[0])
         return
-    length = 500 if length is None else length
+    length = (100 if beam else 500) if length is None else length
+    if beam is not None:
+        found = model.beam(beam, length, given, stop=stops, unknown=unknown)
+        if as_json:
+            _write_json(path, given, [{"text": text, "log_probability": p} for text, p in found], options)
+            return
+        _write_apart(f"log-probability {p:.4f} nats\n{_shown(given + text)}" for text, p in found)
+        return
     if as_json:
         samples = []
         for each in drawn:
@@ -231,7 +256,7 @@ def _write_json(
     path: Path, given: str, samples: list[dict[str, Any]], options: Options, thrown_away: dict[str, int] | None = None
 ) -> None:
     """One object of the same keys for every kind of sample; null is what was not asked for."""
-    each = [{"text": "", "temperature": None, "novelty": None, **sample} for sample in samples]
+    each = [{"text": "", "temperature": None, "log_probability": None, "novelty": None, **s} for s in samples]
     print(
         json.dumps({"run": str(path), "prompt": given, "samples": each, "thrown_away": thrown_away, **options}),
         flush=True,

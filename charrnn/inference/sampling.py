@@ -75,15 +75,9 @@ class Sampler(Iterator[Array]):
         state: State | None = None,
         end: int | None = None,
     ) -> None:
-        if not np.isfinite(parameters.vector).all():
-            raise DivergedError("a weight is not finite, so no character has a probability; load another checkpoint")
         self._parameters, self._n, self._end = parameters, n, end
-        self._stack = Stack(parameters.architecture, parameters.vector.dtype)
         # Every sample reads the same prompt: once, as one sequence.
-        state = self._stack.begin(parameters, 1) if state is None else state
-        for start in range(0, len(prompt), CHUNK):
-            part = np.asarray(prompt[start : start + CHUNK]).astype(np.intp)[:, None]
-            state = self._stack.forward(parameters, part, state, fresh=begins(part, end)).state(len(part))
+        self._stack, state = after_prompt(parameters, prompt, state, end)
         self._layers = [_Layer(parameters, i, np.repeat(S, n, axis=-2)) for i, S in enumerate(state)]
         self._now = 0  # where each layer's state is
         self._last: Array | None = None
@@ -131,6 +125,18 @@ class Sampler(Iterator[Array]):
                 logits = np.add(up, b, up)  # of the top layer; of the others, the next layer's Z
                 Z = Z_above
             self._now = 1 - before
+
+
+def after_prompt(parameters: Parameters, prompt: Array, state: State | None, end: int | None) -> tuple[Stack, State]:
+    """A stack, and its state of one sequence after the ids `prompt` (N,). DivergedError if a weight is not finite."""
+    if not np.isfinite(parameters.vector).all():
+        raise DivergedError("a weight is not finite, so no character has a probability; load another checkpoint")
+    stack = Stack(parameters.architecture, parameters.vector.dtype)
+    state = stack.begin(parameters, 1) if state is None else state
+    for start in range(0, len(prompt), CHUNK):
+        part = np.asarray(prompt[start : start + CHUNK]).astype(np.intp)[:, None]
+        state = stack.forward(parameters, part, state, fresh=begins(part, end)).state(len(part))
+    return stack, state
 
 
 def by_gate(Z: Array, gates: int) -> Array:
