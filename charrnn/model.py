@@ -22,6 +22,7 @@ from charrnn.errors import (
     UnknownNameError,
     shown,
 )
+from charrnn.inference.beam import beam_search
 from charrnn.inference.pieces import Pieces, draw_pieces
 from charrnn.inference.sampling import Choice, Sampler, until
 from charrnn.inference.scoring import Score, begins, evaluate
@@ -39,6 +40,7 @@ from charrnn.text.reading import SEPARATOR, end_symbol
 from charrnn.text.tokenizer import Tokenizer, check_unknown, named
 
 MOST_SAMPLES = 10**6  # side by side
+MOST_BEAMS = 10**4
 MOST_SEED = 2**63 - 1
 
 
@@ -49,6 +51,7 @@ class Options(TypedDict, total=False):
     top_k: int
     top_p: float
     greedy: bool
+    repetition_penalty: float
     seed: int | None
     state: State | None
     unknown: str
@@ -146,8 +149,10 @@ class Model:
 
         Options: each character is drawn from A^(1/`temperature`) (1.0 where it is left out, the model's own
         probabilities; the command `charrnn sample` has 0.8), of the `top_k` most probable ones (0: all) and the
-        fewest that have the mass `top_p`; `greedy` always takes the most probable one. The same `seed` gives the same
-        text. `state` is what was read before the prompt; `unknown` as of `encode`.
+        fewest that have the mass `top_p`; `greedy` always takes the most probable one. A `repetition_penalty` above 1
+        (1.2, say) makes it ever less probable that a passage of prompt or text goes on word for word, the longer it is
+        already (`inference.repetition`). The same `seed` gives the same text. `state` is what was read before the
+        prompt; `unknown` as of `encode`.
         """
         stops = self._stops(stop)
         length = None if length is None else _length(length)
@@ -183,6 +188,37 @@ class Model:
         drawn = self._sampler(prompt, count, options)
         columns = np.array(list(islice(drawn, length)), dtype=np.intp).reshape(length, count)
         return ["".join(self._written(column.tolist(), length, stops)) for column in columns.T]
+
+    def beam(
+        self,
+        count: int,
+        length: int = 100,
+        prompt: str = "",
+        *,
+        stop: str | Iterable[str] | None = None,
+        state: State | None = None,
+        unknown: str = "error",
+    ) -> list[tuple[str, float]]:
+        """The `count` most probable continuations of `prompt` that beam search finds, at most 10,000, each with its
+        log-probability in nats: the most probable first, and never less probable than the greedy one.
+
+        Each has `length` characters, or fewer, up to and with the first of the texts `stop`. Log-probabilities are
+        those of the model, and not divided by the length: of texts that stop, short ones are preferred. There is no
+        chance in it (`inference.beam.beam_search`). The other arguments are as of `stream`.
+        """
+        count, length = arguments.whole("count", count, 1, MOST_BEAMS), _length(length)
+        stops, state = self._stops(stop), self._own(state)
+        # A character has at most 4 bytes where bytes are the symbols, and at least one elsewhere.
+        most = 4 * max(map(len, stops), default=0) + 4
+
+        def ended(ids: tuple[int, ...]) -> bool:
+            if self.unit == "byte" and not list(self.tokenizer.decoded(ids[-most:]))[len(ids[-most:]) - 1]:
+                return False  # in the middle of a character
+            return "".join(self._written(ids[-most:], None, ())).endswith(stops)
+
+        ids = self._prompt(prompt, state, unknown)
+        found = beam_search(self.parameters, ids, count, length, state, self.end, ended if stops else None)
+        return [("".join(self._written(beam.ids, None, ())), beam.log_probability) for beam in found]
 
     def pieces(
         self,
@@ -256,18 +292,23 @@ class Model:
         if unknown_options:
             raise ConfigError(f"unknown option {min(unknown_options)}; there are {', '.join(Options.__annotations__)}")
         state, seed = self._own(options.get("state")), options.get("seed")
-        end = self.end
-        if prompt == "" and state is None and end is None:
-            prompt = next((c for c in ("\n", "\r\n") if self.tokenizer.number(c) >= 0), self.symbols[0])
         if seed is not None:
             seed = arguments.whole("seed", seed, most=MOST_SEED)
         chosen = {name: options[name] for name in Choice.__annotations__ if name in options}  # type: ignore[literal-required]
-        ids = self.encode(prompt, options.get("unknown", "error"), "the prompt")
+        ids = self._prompt(prompt, state, options.get("unknown", "error"))
+        return Sampler(self.parameters, ids, seed, Choice(**chosen), n, state, self.end)
+
+    def _prompt(self, prompt: str, state: State | None, unknown: str) -> Array:
+        """The ids that are read before anything is written."""
+        end = self.end
+        if prompt == "" and state is None and end is None:
+            prompt = next((c for c in ("\n", "\r\n") if self.tokenizer.number(c) >= 0), self.symbols[0])
+        ids = self.encode(prompt, unknown, "the prompt")
         if end is not None and state is None:
             ids = np.append(ids.dtype.type(end), ids)
         if not len(ids) and state is None:
             raise ConfigError("the prompt: no character of it is known to the model; give at least one that is")
-        return Sampler(self.parameters, ids, seed, Choice(**chosen), n, state, end)
+        return ids
 
     def score(
         self,

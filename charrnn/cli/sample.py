@@ -19,6 +19,8 @@ from charrnn.cli.options import RUN_HELP, Ckpt, check_utf8, chosen, one_checkpoi
 from charrnn.errors import CheckFailed, ConfigError
 
 if TYPE_CHECKING:
+    from charrnn.inference.novelty import Novelty
+    from charrnn.inference.pieces import Pieces
     from charrnn.model import Model, Options
 
 OWN = "own"  # stands for the run's training text; a file of this name is ./own
@@ -31,7 +33,8 @@ def sample(
         int | None,
         typer.Option(
             min=0,
-            help="Symbols to write (default 500), as characters or bytes, whichever the model writes; 0: without end; "
+            help="Symbols to write (default 500, of --beam 100), as characters or bytes, whichever the model writes; "
+            "0: without end; "
             "the most in a piece (10000).",
             metavar="INTEGER",
         ),
@@ -56,8 +59,14 @@ def sample(
         str, typer.Option(help="Unknown characters of the prompt: error, skip or replace.", metavar="NAME")
     ] = "error",
     temperature: Annotated[
-        float, typer.Option(help="Below 1 safer, above 1 bolder, 0: --greedy (Model.sample: 1).", metavar="NUMBER")
-    ] = 0.8,
+        str | None,
+        typer.Option(
+            help="Below 1 safer, above 1 bolder, 0: --greedy (default 0.8; Model.sample: 1). Several, as "
+            "0.5,0.8,1.1, write one after another from the same seed.",
+            metavar="NUMBER,...",
+            show_default=False,
+        ),
+    ] = None,
     top_k: Annotated[
         int, typer.Option(min=0, help="Draw from the k most probable characters only; 0: from all.", metavar="INTEGER")
     ] = 0,
@@ -65,6 +74,14 @@ def sample(
         float, typer.Option(help="Draw from the most probable ones that have this mass together.", metavar="NUMBER")
     ] = 1.0,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the most probable character.")] = False,
+    repetition_penalty: Annotated[
+        float,
+        typer.Option(
+            help="Above 1, as 1.2: ever less of a passage that stands word for word in the last 1024 symbols; "
+            "12 symbols are free.",
+            metavar="NUMBER",
+        ),
+    ] = 1.0,
     stop: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,6 +92,14 @@ def sample(
     num_samples: Annotated[
         int, typer.Option(min=1, help="Samples, an empty line between them.", metavar="INTEGER")
     ] = 1,
+    beam: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Instead of drawing, search for so many of the most probable continuations (beam search).",
+            metavar="INTEGER",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same text.", metavar="INTEGER")] = None,
     novelty: Annotated[
         str | None,
@@ -89,16 +114,32 @@ def sample(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write text. Standard output holds the text and nothing else."""
+    """Write text. Standard output holds the text and nothing else; of several temperatures, each before its text, and
+    of --beam the log-probabilities."""
+    temperatures = _temperatures("0.8" if temperature is None else temperature)
+    several = len(temperatures) > 1
     if prompt is not None and prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file: only one of them can be given")
     for name, texts in (("--prompt", [prompt or ""]), ("--stop", stop or [])):
         for text in texts:
             check_utf8(name, text)
-    _check_pieces(pieces, new, {"--num-samples": num_samples > 1, "--stop": stop, "--novelty": novelty})
-    if length == 0 and (num_samples > 1 or pieces or novelty or as_json):
+    others: dict[str, object] = {
+        "--num-samples": num_samples > 1,
+        "--stop": stop,
+        "--novelty": novelty,
+        "several temperatures": several,
+    }
+    _check_pieces(pieces, new, others)
+    drawing = {"--temperature": temperature is not None, "--top-k": top_k, "--top-p": top_p != 1, "--greedy": greedy}
+    more = {"--repetition-penalty": repetition_penalty != 1, "--seed": seed is not None, "--novelty": novelty}
+    for name, value in {**others, **drawing, **more, "--pieces": pieces, "--interactive": interactive}.items():
+        if beam is not None and value and name != "--stop":
+            raise ConfigError(f"--beam and {name}: only one of them can be given")
+    if beam is not None and length == 0:
+        raise ConfigError("--length 0: a search has an end; give a length")
+    if length == 0 and (num_samples > 1 or several or pieces or novelty or as_json):
         raise ConfigError("--length 0: a text without end is one sample and nothing else; give a length")
-    if interactive and (num_samples > 1 or pieces or novelty or as_json or prompt_file):
+    if interactive and (num_samples > 1 or several or pieces or novelty or as_json or prompt_file):
         raise ConfigError("--interactive: goes with --prompt, --length and how symbols are drawn; leave the rest out")
     if "" in (stop or []):
         raise ConfigError("--stop: an empty text is found at once; give at least one character")
@@ -113,9 +154,10 @@ def sample(
     from charrnn.text.tokenizer import check_unknown
 
     check_unknown(unknown)
-    if temperature == 0:  # without chance, as the limit has it
-        temperature, greedy = 1.0, True
-    Choice(temperature, top_k, top_p, greedy)  # before anything is read
+    choices: list[Options] = []
+    for value in temperatures:  # 0 is without chance, as the limit has it
+        Choice(value or 1.0, top_k, top_p, greedy, repetition_penalty)  # before anything is read
+        choices.append({"temperature": value or 1.0, "greedy": greedy or value == 0})
     path = chosen(_checkpoint(run or [], ckpt))
     model = load(path)
     corpus = None if novelty is None else _corpus(novelty, path, model.tokenizer)
@@ -125,52 +167,100 @@ def sample(
     if not any("\r" in symbol for symbol in model.symbols):  # a text file of Windows, for a model that has read others
         given = given.replace("\r\n", "\n")
     wanted = pieces or num_samples
-    if wanted > 1 and (greedy or top_k == 1):
+    if wanted > 1 and (top_k == 1 or all(choice["greedy"] for choice in choices)):
         print(f"{wanted} samples would be the same text: without chance there is only one", file=sys.stderr)
         num_samples, pieces = 1, pieces and 1
     options: Options = {
-        "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
-        "greedy": greedy,
-        "seed": seed,
+        "repetition_penalty": repetition_penalty,
+        "seed": secrets.randbelow(2**31) if several and seed is None else seed,
         "unknown": unknown,
     }
+    drawn: list[Options] = [{**options, **choice} for choice in choices]
     stops = [_unescaped(text) for text in stop or []]
     sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
     write = sys.stdout.write
     if pieces is not None:
         known = _known(path, model) if new else set[str]()
-        _write_pieces(model, pieces, known, length=10_000 if length is None else length, prompt=given, **options)
+        most = 10_000 if length is None else length
+        whole = model.pieces(pieces, known=known, length=most, prompt=given, **drawn[0])
+        if as_json:
+            samples = [{"text": piece, "temperature": _told(drawn[0])} for piece in whole.kept]
+            thrown = {"known": whole.known, "again": whole.again, "spoilt": whole.spoilt}
+            _write_json(path, given, samples, options, thrown_away=thrown)
+        _write_pieces(model, pieces, whole, bool(known), quiet=as_json)
         return
     if interactive:
-        _converse(model, given, length or 200, stops, options)
+        _converse(model, given, length or 200, stops, drawn[0])
         return
-    length = 500 if length is None else length
-    if corpus is not None or as_json:
-        texts = (
-            model.samples(num_samples, length, given, stop=stops, **options)
-            if num_samples > 1
-            else [model.sample(length, given, stop=stops, **options)]
-        )
-        if corpus is not None:
-            _write_compared(texts, given, corpus)
-        else:
-            print(json.dumps({"run": str(path), "prompt": given, "samples": texts, **options}))
+    length = (100 if beam else 500) if length is None else length
+    if beam is not None:
+        found = model.beam(beam, length, given, stop=stops, unknown=unknown)
+        if as_json:
+            _write_json(path, given, [{"text": text, "log_probability": p} for text, p in found], options)
+            return
+        _write_apart(f"log-probability {p:.4f} nats\n{_shown(given + text)}" for text, p in found)
         return
-    if num_samples == 1:
-        characters = model.stream(given, length=length or None, stop=stops, **options)
-        live = sys.stdout.isatty()
-        write(_shown(given))
-        try:
-            for character in characters:
-                write(_shown(character))
-                if live:
-                    sys.stdout.flush()
-        finally:
-            write("\n")
+    if as_json:
+        samples = []
+        for each in drawn:
+            for text in model.samples(num_samples, length, given, stop=stops, **each):
+                compared = None if corpus is None else _compared(text, corpus).as_dict()
+                samples.append({"text": text, "temperature": _told(each), "novelty": compared})
+        _write_json(path, given, samples, options)
         return
-    _write_apart(_shown(given + text) for text in model.samples(num_samples, length, given, stop=stops, **options))
+    for i, each in enumerate(drawn):
+        if several:
+            write(f"{chr(10) if i else ''}temperature {_told(each):g}\n\n")
+        _write_samples(model, given, num_samples, length, stops, each, corpus)
+
+
+def _write_samples(
+    model: Model, given: str, count: int, length: int, stops: list[str], options: Options, corpus: Any
+) -> None:
+    """Samples of one temperature; one alone comes as it is drawn, unless it is to be compared."""
+    if corpus is not None:
+        _write_compared(model.samples(count, length, given, stop=stops, **options), given, corpus)
+        return
+    if count > 1:
+        _write_apart(_shown(given + text) for text in model.samples(count, length, given, stop=stops, **options))
+        return
+    live, write = sys.stdout.isatty(), sys.stdout.write
+    write(_shown(given))
+    try:
+        for character in model.stream(given, length=length or None, stop=stops, **options):
+            write(_shown(character))
+            if live:
+                sys.stdout.flush()
+    finally:
+        write("\n")
+
+
+def _temperatures(given: str) -> list[float]:
+    """The numbers of a list with commas between them."""
+    try:
+        return [float(value) for value in given.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"--temperature {given}: must be a number, or several with commas between them, as in 0.5,0.8,1.1"
+        ) from None
+
+
+def _told(options: Options) -> float:
+    """The temperature as it is told: 0 where there is no chance."""
+    return 0.0 if options["greedy"] else options["temperature"]
+
+
+def _write_json(
+    path: Path, given: str, samples: list[dict[str, Any]], options: Options, thrown_away: dict[str, int] | None = None
+) -> None:
+    """One object of the same keys for every kind of sample; null is what was not asked for."""
+    each = [{"text": "", "temperature": None, "log_probability": None, "novelty": None, **s} for s in samples]
+    print(
+        json.dumps({"run": str(path), "prompt": given, "samples": each, "thrown_away": thrown_away, **options}),
+        flush=True,
+    )
 
 
 def _converse(model: Model, given: str, length: int, stops: list[str], options: Options) -> None:
@@ -258,10 +348,12 @@ def _known(path: Path, model: Model) -> set[str]:
     return set(text.split(model.symbols[model.end]))
 
 
-def _write_pieces(model: Model, count: int, known: set[str], **options: Any) -> None:
-    """One a line if they are lines, else with an empty line between them. CheckFailed if they are too few."""
-    found = model.pieces(count, known=known, **options)
-    if model.piece_kind == "lines":
+def _write_pieces(model: Model, count: int, found: Pieces, new: bool, quiet: bool) -> None:
+    """One a line if they are lines, else with an empty line between them; none if `quiet`. CheckFailed if they are too
+    few."""
+    if quiet:
+        pass
+    elif model.piece_kind == "lines":
         sys.stdout.writelines(f"{piece}\n" for piece in found.kept)
     elif found.kept:
         _write_apart(found.kept)
@@ -278,17 +370,22 @@ def _write_pieces(model: Model, count: int, known: set[str], **options: Any) -> 
         tries = len(found.kept) + found.thrown_away
         raise CheckFailed(
             f"gave up after {tries:,} tries: {len(found.kept)} of {count} pieces; "
-            f"{'leave --new out, or raise --temperature' if known else 'raise --length'}"
+            f"{'leave --new out, or raise --temperature' if new else 'raise --length'}"
         )
+
+
+def _compared(text: str, corpus: Any) -> Novelty:
+    from charrnn.inference.novelty import novelty
+    from charrnn.text.tokenizer import code_points
+
+    return novelty(code_points(text), corpus)
 
 
 def _write_compared(texts: list[str], given: str, corpus: Any) -> None:
     """The samples, with what they have copied marked on a terminal; standard error tells how much that is."""
-    from charrnn.inference.novelty import novelty
     from charrnn.report.novelty import lines, marked
-    from charrnn.text.tokenizer import code_points
 
-    found = [novelty(code_points(text), corpus) for text in texts]
+    found = [_compared(text, corpus) for text in texts]
     underline = terminal.colours()
     _write_apart(
         _shown(given) + (marked(text, one.passages, _shown) if underline else _shown(text))

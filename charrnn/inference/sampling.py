@@ -11,6 +11,7 @@ import numpy as np
 
 from charrnn.arguments import number, switch, whole
 from charrnn.errors import ConfigError, DivergedError
+from charrnn.inference.repetition import Repetition
 from charrnn.inference.scoring import begins
 from charrnn.network.buffers import Array, Buffers, aligned
 from charrnn.network.cells import Weights
@@ -25,13 +26,14 @@ CHUNK = 4096  # characters of a prompt that are read at a time, which bounds mem
 @dataclass(frozen=True)
 class Choice:
     """How a symbol is chosen from A: from A^(1/temperature), the `top_k` most probable (0: all), the smallest set of
-    symbols whose probabilities reach `top_p`; or simply the most probable one if `greedy`. ConfigError for a number
-    that cannot be."""
+    symbols whose probabilities reach `top_p`; or simply the most probable one if `greedy`. A `repetition_penalty` above
+    1 comes before all of these (`inference.repetition`). ConfigError for a number that cannot be."""
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     greedy: bool = False
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         read = {
@@ -39,6 +41,7 @@ class Choice:
             "top_k": whole("top_k", self.top_k),
             "top_p": number("top_p", self.top_p),
             "greedy": switch("greedy", self.greedy),
+            "repetition_penalty": number("repetition_penalty", self.repetition_penalty),
         }
         for name, value in read.items():
             object.__setattr__(self, name, value)
@@ -48,6 +51,10 @@ class Choice:
             )
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p {self.top_p:g}: must be above 0 and at most 1")
+        if not 1 <= self.repetition_penalty <= 1e4:
+            raise ConfigError(
+                f"repetition_penalty {self.repetition_penalty:g}: must be from 1, which is none, to 10000"
+            )
 
 
 class Sampler(Iterator[Array]):
@@ -68,19 +75,15 @@ class Sampler(Iterator[Array]):
         state: State | None = None,
         end: int | None = None,
     ) -> None:
-        if not np.isfinite(parameters.vector).all():
-            raise DivergedError("a weight is not finite, so no character has a probability; load another checkpoint")
         self._parameters, self._n, self._end = parameters, n, end
-        self._stack = Stack(parameters.architecture, parameters.vector.dtype)
         # Every sample reads the same prompt: once, as one sequence.
-        state = self._stack.begin(parameters, 1) if state is None else state
-        for start in range(0, len(prompt), CHUNK):
-            part = np.asarray(prompt[start : start + CHUNK]).astype(np.intp)[:, None]
-            state = self._stack.forward(parameters, part, state, fresh=begins(part, end)).state(len(part))
+        self._stack, state = after_prompt(parameters, prompt, state, end)
         self._layers = [_Layer(parameters, i, np.repeat(S, n, axis=-2)) for i, S in enumerate(state)]
         self._now = 0  # where each layer's state is
         self._last: Array | None = None
         self._pick = picker(choice, np.random.default_rng(seed), n, parameters.architecture.symbols)
+        if choice.repetition_penalty > 1:
+            self._pick = penalised(self._pick, Repetition(choice.repetition_penalty, prompt, n))
         self._ids = self._drawn()
 
     def __next__(self) -> Array:
@@ -122,6 +125,18 @@ class Sampler(Iterator[Array]):
                 logits = np.add(up, b, up)  # of the top layer; of the others, the next layer's Z
                 Z = Z_above
             self._now = 1 - before
+
+
+def after_prompt(parameters: Parameters, prompt: Array, state: State | None, end: int | None) -> tuple[Stack, State]:
+    """A stack, and its state of one sequence after the ids `prompt` (N,). DivergedError if a weight is not finite."""
+    if not np.isfinite(parameters.vector).all():
+        raise DivergedError("a weight is not finite, so no character has a probability; load another checkpoint")
+    stack = Stack(parameters.architecture, parameters.vector.dtype)
+    state = stack.begin(parameters, 1) if state is None else state
+    for start in range(0, len(prompt), CHUNK):
+        part = np.asarray(prompt[start : start + CHUNK]).astype(np.intp)[:, None]
+        state = stack.forward(parameters, part, state, fresh=begins(part, end)).state(len(part))
+    return stack, state
 
 
 def by_gate(Z: Array, gates: int) -> Array:
@@ -213,6 +228,18 @@ def picker(choice: Choice, rng: np.random.Generator, n: int, a: int) -> Callable
         return np.minimum(ids, a - 1, out=ids)
 
     return pick
+
+
+def penalised(pick: Callable[[Array], Array], repetition: Repetition) -> Callable[[Array], Array]:
+    """A picker whose logits are lowered by the repetition before, and whose ids go on with its texts."""
+
+    def pick_other(logits: Array) -> Array:
+        repetition.penalise(np.atleast_2d(logits))
+        ids = pick(logits)
+        repetition.append(ids)
+        return ids
+
+    return pick_other
 
 
 def _restrict(P: Array, choice: Choice) -> None:
