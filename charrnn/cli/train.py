@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charrnn.cli.options import flag, with_settings
-from charrnn.cli.signals import Signals, Stopped
+from charrnn.cli.signals import Signals, Stopped, cause
 from charrnn.errors import ConfigError, RunExistsError, WorkerError
 from charrnn.training.cores import choose_workers
 from charrnn.training.run import Run
@@ -107,8 +107,10 @@ def train(
             if not signals.stop():
                 _train(signals, run, corpus or [], resolved, out, force, init_from, unknown, beside, dry_run, as_json)
             signals.raises = False
-        except Stopped:
+        except (Stopped, RuntimeError) as error:
             signals.raises = False
+            if not isinstance(cause(error), Stopped):
+                raise
         if signals.first is not None:
             print(signals.last_line, file=sys.stderr)
             raise typer.Exit(signals.exit_code)
