@@ -521,6 +521,49 @@ def test_a_worker_that_is_stopped_does_not_keep_a_second_signal_from_ending_the_
     assert charrnn("train", "--resume", "run", "--max-steps", more, cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.parametrize("module", ["charrnn.cli.main", "charrnn.cli.train", "charrnn.cli.signals", "typer"])
+def test_sigterm_while_the_command_is_still_loaded_ends_with_a_line_and_143(tmp_path: Path, module: str) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    ended_in_an_import = (
+        "import os, signal, sys\n"
+        "class Ends:\n"
+        "    def find_spec(name, *_):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.meta_path.insert(0, Ends)\n"
+        "from charrnn.__main__ import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", ended_in_an_import, "train", "text", "--out", "run", "--max-steps", "20"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr, done.stdout) == (143, b"interrupted\n", b"")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_a_class_is_made_in_an_import_ends_with_a_line(
+    tmp_path: Path, kind: signal.Signals, code: int
+) -> None:
+    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
+    ended_in_a_class = (
+        "import signal, sys\n"
+        "class Ends:\n"
+        "    def __set_name__(self, *_):\n"
+        f"        signal.raise_signal({int(kind)})\n"
+        "class Imports:\n"
+        "    def find_spec(name, *_):\n"
+        "        if name == 'charrnn.training.prepare':\n"
+        "            type('Made', (), {'ends': Ends()})\n"
+        "sys.meta_path.insert(0, Imports)\n"
+        "from charrnn.__main__ import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", ended_in_a_class, "train", "text", "--out", "run", "--max-steps", "20"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr, done.stdout) == (code, b"interrupted\n", b"")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("kind, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_the_text_is_read_leaves_nothing(tmp_path: Path, kind: signal.Signals, code: int) -> None:
     with start("train", "-", "--out", "run", cwd=tmp_path, stdin=subprocess.PIPE) as process:

@@ -194,6 +194,32 @@ def test_an_engine_whose_second_worker_cannot_start_ends_the_first(monkeypatch: 
     assert caught.tb  # holds the engine: the worker has not ended because nothing knows it any more
 
 
+def test_a_signal_while_a_worker_is_started_does_not_keep_python_from_ending(tmp_path: Path) -> None:
+    script = tmp_path / "interrupted.py"
+    script.write_text(
+        "import os, signal\n"
+        "from multiprocessing.context import SpawnProcess\n"
+        "from charrnn.engine.workers import WorkerEngine\n"
+        "from charrnn.network.parameters import Architecture\n"
+        "def interrupted(process, start=SpawnProcess.start):\n"
+        "    start(process)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)  # is delayed until the process is started\n"
+        "if __name__ == '__main__':\n"
+        "    SpawnProcess.start = interrupted\n"
+        "    try:\n"
+        "        WorkerEngine(Architecture(5, (4,)), 'float64', 2, 2)\n"
+        "    except KeyboardInterrupt as error:\n"
+        "        kept = error  # and with it the worker's pipe\n"
+        "        print('interrupted')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.communicate(timeout=20) == ("interrupted\n", None) and process.returncode == 0
+        finally:
+            process.kill()
+
+
 def test_workers_end_with_the_process_that_started_them_however_it_ends(tmp_path: Path) -> None:
     script = tmp_path / "starts.py"
     script.write_text(

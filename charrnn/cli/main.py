@@ -14,6 +14,7 @@ import typer
 from charrnn import __version__
 from charrnn.cli import ranks
 from charrnn.cli.commands import LOOK, Commands
+from charrnn.cli.signals import cause
 from charrnn.cli.terminal import say
 from charrnn.errors import CharrnnError, StorageError
 
@@ -54,8 +55,8 @@ def main() -> None:
         code = error.exit_code
     except (KeyboardInterrupt, BrokenPipeError, SystemExit) as error:
         # Typer turns the first two into exits of its own.
-        cause = error.__context__ if isinstance(error, SystemExit) else error
-        if isinstance(cause, KeyboardInterrupt):
+        origin = error.__context__ if isinstance(error, SystemExit) else error
+        if isinstance(origin, KeyboardInterrupt):
             _complain("interrupted")
             code = 130
         elif isinstance(cause, BrokenPipeError):
@@ -76,7 +77,7 @@ def main() -> None:
     except Exception as error:
         # Typer's own exceptions about flags and arguments have no public base class; this is what they share.
         if not hasattr(error, "format_message"):
-            if not _interrupted(error):
+            if not isinstance(cause(error), KeyboardInterrupt):
                 raise
             _complain("interrupted")
             sys.exit(130)
@@ -97,13 +98,6 @@ _WORDS = {
     r"Input should be greater than or equal to (\S+)": r"must be at least \1",
     r"Input should be less than or equal to (\S+)": r"must be at most \1",
 }
-
-
-def _interrupted(error: BaseException) -> bool:
-    """Whether an interrupt is the cause: Python wraps one that comes while a class is made, as at an import."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return isinstance(error, KeyboardInterrupt)
 
 
 # What other tools call a flag.

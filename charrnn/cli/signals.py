@@ -13,6 +13,13 @@ class Stopped(BaseException):
     """A signal has ended what was running."""
 
 
+def cause(error: BaseException) -> BaseException:
+    """What an error comes from: Python wraps what a signal raises while a class is made, as at an import."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 class Signals:
     """Handles the signals from `with` on; after it the process, which is at its end, ignores them.
 

@@ -12,7 +12,7 @@ import typer
 
 from charrnn.cli.options import flag, with_settings
 from charrnn.cli.ranks import ranks
-from charrnn.cli.signals import Signals, Stopped
+from charrnn.cli.signals import Signals, Stopped, cause
 from charrnn.errors import ConfigError, RunExistsError, WorkerError
 from charrnn.training.cores import choose_workers
 from charrnn.training.run import Run
@@ -121,8 +121,10 @@ def train(
                     signals, run, texts, resolved, out, force, init_from, unknown, beside, dry_run, fast_reduce, as_json
                 )
             signals.raises = False
-        except Stopped:
+        except (Stopped, RuntimeError) as error:
             signals.raises = False
+            if not isinstance(cause(error), Stopped):
+                raise
         if signals.first is not None:
             print(signals.last_line, file=sys.stderr)
             raise typer.Exit(signals.exit_code)
