@@ -161,7 +161,8 @@ class _Worker:
         with _STARTING, _signals_blocked(), _without_main():
             self._process.start()
             # Python waits for its processes at exit: this ends them before that. It is set while signals to this thread
-            # are delayed: one that came before it would leave a process that nobody ends, and an exit that waits for ever.
+            # are delayed: one that came before it would leave a process that nobody ends, and an exit that waits for
+            # ever.
             self.close = Finalize(self, _end, (self._connection, self._process), exitpriority=1)
         other_end.close()
 
