@@ -99,3 +99,9 @@ def test_beams_are_printed_with_their_log_probabilities() -> None:
     done = command("sample", "t", "--beam", "3", "--length", "20", "--prompt", "the ", "--stop", ".")
     assert done.code == 0
     assert done.out == "\n\n".join(f"log-probability {p:.4f} nats\nthe {text}" for text, p in found) + "\n"
+
+
+def test_what_is_wrong_is_said_before_anything_is_written() -> None:
+    for several in ([], ["--num-samples", "2"], ["--temperature", "0.5,1"]):
+        answer = command("sample", "t", "--stop", "Ω", *several)
+        assert (answer.code, answer.out) == (2, "") and "'Ω' (U+03A9)" in answer.err

@@ -59,7 +59,7 @@ def main() -> None:
         if isinstance(origin, KeyboardInterrupt):
             _complain("interrupted")
             code = 130
-        elif isinstance(cause, BrokenPipeError):
+        elif isinstance(origin, BrokenPipeError):
             # The reader of standard output has closed it, as in `charrnn sample | head`: that is no error.
             _abandon(sys.stdout)
             code = 141

@@ -180,7 +180,6 @@ def sample(
     drawn: list[Options] = [{**options, **choice} for choice in choices]
     stops = [_unescaped(text) for text in stop or []]
     sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
-    write = sys.stdout.write
     if pieces is not None:
         known = _known(path, model) if new else set[str]()
         most = 10_000 if length is None else length
@@ -211,25 +210,28 @@ def sample(
         _write_json(path, given, samples, options)
         return
     for i, each in enumerate(drawn):
-        if several:
-            write(f"{chr(10) if i else ''}temperature {_told(each):g}\n\n")
-        _write_samples(model, given, num_samples, length, stops, each, corpus)
+        head = f"{chr(10) if i else ''}temperature {_told(each):g}\n\n" if several else ""
+        _write_samples(model, given, num_samples, length, stops, each, corpus, head)
 
 
 def _write_samples(
-    model: Model, given: str, count: int, length: int, stops: list[str], options: Options, corpus: Any
+    model: Model, given: str, count: int, length: int, stops: list[str], options: Options, corpus: Any, head: str
 ) -> None:
-    """Samples of one temperature; one alone comes as it is drawn, unless it is to be compared."""
-    if corpus is not None:
-        _write_compared(model.samples(count, length, given, stop=stops, **options), given, corpus)
+    """Samples of one temperature under a heading; one alone comes as it is drawn, unless it is to be compared."""
+    write = sys.stdout.write
+    if corpus is not None or count > 1:
+        texts = model.samples(count, length, given, stop=stops, **options)
+        write(head)
+        if corpus is not None:
+            _write_compared(texts, given, corpus)
+        else:
+            _write_apart(_shown(given + text) for text in texts)
         return
-    if count > 1:
-        _write_apart(_shown(given + text) for text in model.samples(count, length, given, stop=stops, **options))
-        return
-    live, write = sys.stdout.isatty(), sys.stdout.write
-    write(_shown(given))
+    characters = model.stream(given, length=length or None, stop=stops, **options)  # refuses what is wrong
+    live = sys.stdout.isatty()
+    write(head + _shown(given))
     try:
-        for character in model.stream(given, length=length or None, stop=stops, **options):
+        for character in characters:
             write(_shown(character))
             if live:
                 sys.stdout.flush()
