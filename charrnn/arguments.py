@@ -32,6 +32,8 @@ def whole(name: str, value: object, least: int = 0, most: int = MOST) -> int:
 
 def number(name: str, value: object) -> float:
     """A real number, of Python or NumPy; True is none. Its range is for the caller to check."""
+    if type(value) is float:  # by far the most; an abstract type takes long to check
+        return value
     with suppress(OverflowError):  # of an int
         if isinstance(value, Real) and not isinstance(value, bool):
             return float(value)

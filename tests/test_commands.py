@@ -521,9 +521,20 @@ def test_a_worker_that_is_stopped_does_not_keep_a_second_signal_from_ending_the_
     assert charrnn("train", "--resume", "run", "--max-steps", more, cwd=tmp_path).returncode == 0
 
 
+def interrupted_training_after(script: str, place: Path) -> int:
+    """The exit code of a training by a process that has first run the script; it has said that it was interrupted, and
+    left nothing."""
+    (place / "text").write_bytes(TEXTS["latin"].encode())
+    run = f"{script}from charrnn.__main__ import main\nmain()\n"
+    command = [sys.executable, "-c", run, "train", "text", "--out", "run", "--max-steps", "20"]
+    done = subprocess.run(command, cwd=place, env=ENVIRONMENT, capture_output=True, timeout=60)
+    assert (done.stderr, done.stdout) == (b"interrupted\n", b"")
+    assert not (place / "run").exists()
+    return done.returncode
+
+
 @pytest.mark.parametrize("module", ["charrnn.cli.main", "charrnn.cli.train", "charrnn.cli.signals", "typer"])
 def test_sigterm_while_the_command_is_still_loaded_ends_with_a_line_and_143(tmp_path: Path, module: str) -> None:
-    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
     ended_in_an_import = (
         "import os, signal, sys\n"
         "class Ends:\n"
@@ -531,20 +542,14 @@ def test_sigterm_while_the_command_is_still_loaded_ends_with_a_line_and_143(tmp_
         f"        if name == {module!r}:\n"
         "            os.kill(os.getpid(), signal.SIGTERM)\n"
         "sys.meta_path.insert(0, Ends)\n"
-        "from charrnn.__main__ import main\n"
-        "main()\n"
     )
-    command = [sys.executable, "-c", ended_in_an_import, "train", "text", "--out", "run", "--max-steps", "20"]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=60)
-    assert (done.returncode, done.stderr, done.stdout) == (143, b"interrupted\n", b"")
-    assert not (tmp_path / "run").exists()
+    assert interrupted_training_after(ended_in_an_import, tmp_path) == 143
 
 
 @pytest.mark.parametrize("kind, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_a_class_is_made_in_an_import_ends_with_a_line(
     tmp_path: Path, kind: signal.Signals, code: int
 ) -> None:
-    (tmp_path / "text").write_bytes(TEXTS["latin"].encode())
     ended_in_a_class = (
         "import signal, sys\n"
         "class Ends:\n"
@@ -555,13 +560,8 @@ def test_a_signal_while_a_class_is_made_in_an_import_ends_with_a_line(
         "        if name == 'charrnn.training.prepare':\n"
         "            type('Made', (), {'ends': Ends()})\n"
         "sys.meta_path.insert(0, Imports)\n"
-        "from charrnn.__main__ import main\n"
-        "main()\n"
     )
-    command = [sys.executable, "-c", ended_in_a_class, "train", "text", "--out", "run", "--max-steps", "20"]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=60)
-    assert (done.returncode, done.stderr, done.stdout) == (code, b"interrupted\n", b"")
-    assert not (tmp_path / "run").exists()
+    assert interrupted_training_after(ended_in_a_class, tmp_path) == code
 
 
 @pytest.mark.parametrize("kind, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -158,6 +158,13 @@ def evaluated(process: subprocess.Popen[str]) -> str:
     return said
 
 
+def resumed(run: Path, ranks: int) -> object:
+    """The bits of a run that so many ranks have brought to its end."""
+    code, _, said = ended(started(ranks, "train", "--resume", str(run)))
+    assert code == 0, said
+    return bits(run)
+
+
 def pid_of(rank: int, token: str) -> int:
     """The process of a rank of what `started` has started with this argument."""
     mine = [f"{name}={rank}".encode() for name in LAUNCHERS.values()]
@@ -188,9 +195,7 @@ def test_a_signal_saves_and_stops_all_and_another_number_of_ranks_goes_on(
     assert rest.count(f"saved; go on with: charrnn train --resume {place / run}\n") == 1 and not own(rest)
     step = json.loads((place / run / "metrics.jsonl").read_text().splitlines()[-1])["step"]
     assert step < 900
-    code, _, said = ended(started(then, "train", "--resume", str(place / run)))
-    assert code == 0, said
-    assert bits(place / run) == long
+    assert resumed(place / run, then) == long
 
 
 @needs_mpi
@@ -204,9 +209,7 @@ def test_a_rank_that_is_killed_ends_the_run_which_goes_on_from_its_last_checkpoi
     os.kill(pid_of(victim, str(run)), signal.SIGKILL)
     code, _, said = ended(process)
     assert code != 0, said
-    code, _, said = ended(started(2, "train", "--resume", str(run)))
-    assert code == 0, said
-    assert bits(run) == long
+    assert resumed(run, 2) == long
 
 
 @needs_mpi
@@ -224,9 +227,7 @@ def test_an_exception_on_a_rank_ends_all_with_one_line_and_the_state_saved(
     )
     step = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"]
     assert 400 <= step < 440
-    code, _, said = ended(started(1, "train", "--resume", str(run)))
-    assert code == 0, said
-    assert bits(run) == long
+    assert resumed(run, 1) == long
 
 
 @needs_mpi

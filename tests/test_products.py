@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from charrnn import blas
+from charrnn.inference.beam import beam_search
 from charrnn.inference.sampling import Sampler
 from charrnn.network.buffers import KEPT, LINE, Array, Buffers
 from charrnn.network.parameters import Architecture, Parameters, initial
@@ -198,6 +199,7 @@ def test_an_invalid_operation_within_a_product_is_no_warning_and_stays_in_the_re
     signalling = np.array(0x7FA00000, np.uint32).view(np.float32)
     sampler = Sampler(parameters, ids[:0, 0], state=[np.broadcast_to(signalling, (1, 5))])
     assert next(sampler).shape == (1,)
+    assert len(beam_search(parameters, ids[:0, 0], 2, 2, state=[np.broadcast_to(signalling, (1, 5))])) == 2
     tape = stack.forward(parameters, ids)
     for W in (parameters.layer(1)["W_hh"], parameters.output()[0]):
         W[2] = signalling

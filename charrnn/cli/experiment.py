@@ -56,13 +56,18 @@ def experiment(
     from charrnn.experiments import influence, recall, regularisation
     from charrnn.report.markdown import with_block
 
-    if name in OF_TEXT:
-        repeats = {"regularisation": 5, "equal-time": 1}[name]
-        compare = regularisation.equal_updates if name == "regularisation" else regularisation.equal_time
-        with tqdm(total=repeats * len(regularisation.TAUS), unit="run", disable=None, leave=False) as bar:
-            result = compare(corpus, done=bar.update)
+    if name == "influence":
+        result = influence.experiment()
+    elif name == "recall":
+        result = recall.experiment()
     else:
-        result = influence.experiment() if name == "influence" else recall.experiment()
+        compare, seeds = (
+            (regularisation.equal_updates, regularisation.SEEDS)
+            if name == "regularisation"
+            else (regularisation.equal_time, 1)
+        )
+        with tqdm(total=seeds * len(regularisation.TAUS), unit="run", disable=None, leave=False) as bar:
+            result = compare(corpus, done=bar.update)
     print(result.markdown(), end="")
     if write is not None:
         text = write.read_text("utf-8") if write.exists() else ""

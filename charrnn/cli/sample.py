@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.cli import terminal
 from charrnn.cli.options import RUN_HELP, Ckpt, check_utf8, chosen, one_checkpoint
-from charrnn.errors import CheckFailed, ConfigError
+from charrnn.cli.written import as_shown, compared, told, write_apart, write_json, write_pieces, write_samples
+from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charrnn.inference.novelty import Novelty
-    from charrnn.inference.pieces import Pieces
     from charrnn.model import Model, Options
 
 OWN = "own"  # stands for the run's training text; a file of this name is ./own
@@ -123,18 +120,15 @@ def sample(
     for name, texts in (("--prompt", [prompt or ""]), ("--stop", stop or [])):
         for text in texts:
             check_utf8(name, text)
-    others: dict[str, object] = {
-        "--num-samples": num_samples > 1,
-        "--stop": stop,
-        "--novelty": novelty,
-        "several temperatures": several,
-    }
-    _check_pieces(pieces, new, others)
+    if new and pieces is None:
+        raise ConfigError("--new is for pieces; add --pieces and a number of them")
+    together = {"--num-samples": num_samples > 1, "--novelty": novelty, "several temperatures": several}
     drawing = {"--temperature": temperature is not None, "--top-k": top_k, "--top-p": top_p != 1, "--greedy": greedy}
-    more = {"--repetition-penalty": repetition_penalty != 1, "--seed": seed is not None, "--novelty": novelty}
-    for name, value in {**others, **drawing, **more, "--pieces": pieces, "--interactive": interactive}.items():
-        if beam is not None and value and name != "--stop":
-            raise ConfigError(f"--beam and {name}: only one of them can be given")
+    drawing |= {"--repetition-penalty": repetition_penalty != 1, "--seed": seed is not None}
+    if pieces is not None:
+        _check_alone("--pieces", {**together, "--stop": stop})
+    if beam is not None:
+        _check_alone("--beam", {**together, **drawing, "--pieces": pieces, "--interactive": interactive})
     if beam is not None and length == 0:
         raise ConfigError("--length 0: a search has an end; give a length")
     if length == 0 and (num_samples > 1 or several or pieces or novelty or as_json):
@@ -185,10 +179,10 @@ def sample(
         most = 10_000 if length is None else length
         whole = model.pieces(pieces, known=known, length=most, prompt=given, **drawn[0])
         if as_json:
-            samples = [{"text": piece, "temperature": _told(drawn[0])} for piece in whole.kept]
+            samples = [{"text": piece, "temperature": told(drawn[0])} for piece in whole.kept]
             thrown = {"known": whole.known, "again": whole.again, "spoilt": whole.spoilt}
-            _write_json(path, given, samples, options, thrown_away=thrown)
-        _write_pieces(model, pieces, whole, bool(known), quiet=as_json)
+            write_json(path, given, samples, options, thrown_away=thrown)
+        write_pieces(model, pieces, whole, bool(known), quiet=as_json)
         return
     if interactive:
         _converse(model, given, length or 200, stops, drawn[0])
@@ -197,46 +191,21 @@ def sample(
     if beam is not None:
         found = model.beam(beam, length, given, stop=stops, unknown=unknown)
         if as_json:
-            _write_json(path, given, [{"text": text, "log_probability": p} for text, p in found], options)
+            write_json(path, given, [{"text": text, "log_probability": p} for text, p in found], options)
             return
-        _write_apart(f"log-probability {p:.4f} nats\n{_shown(given + text)}" for text, p in found)
+        write_apart(f"log-probability {p:.4f} nats\n{as_shown(given + text)}" for text, p in found)
         return
     if as_json:
         samples = []
         for each in drawn:
             for text in model.samples(num_samples, length, given, stop=stops, **each):
-                compared = None if corpus is None else _compared(text, corpus).as_dict()
-                samples.append({"text": text, "temperature": _told(each), "novelty": compared})
-        _write_json(path, given, samples, options)
+                copied = None if corpus is None else compared(text, corpus).as_dict()
+                samples.append({"text": text, "temperature": told(each), "novelty": copied})
+        write_json(path, given, samples, options)
         return
     for i, each in enumerate(drawn):
-        head = f"{chr(10) if i else ''}temperature {_told(each):g}\n\n" if several else ""
-        _write_samples(model, given, num_samples, length, stops, each, corpus, head)
-
-
-def _write_samples(
-    model: Model, given: str, count: int, length: int, stops: list[str], options: Options, corpus: Any, head: str
-) -> None:
-    """Samples of one temperature under a heading; one alone comes as it is drawn, unless it is to be compared."""
-    write = sys.stdout.write
-    if corpus is not None or count > 1:
-        texts = model.samples(count, length, given, stop=stops, **options)
-        write(head)
-        if corpus is not None:
-            _write_compared(texts, given, corpus)
-        else:
-            _write_apart(_shown(given + text) for text in texts)
-        return
-    characters = model.stream(given, length=length or None, stop=stops, **options)  # refuses what is wrong
-    live = sys.stdout.isatty()
-    write(head + _shown(given))
-    try:
-        for character in characters:
-            write(_shown(character))
-            if live:
-                sys.stdout.flush()
-    finally:
-        write("\n")
+        head = f"{chr(10) if i else ''}temperature {told(each):g}\n\n" if several else ""
+        write_samples(model, given, num_samples, length, stops, each, corpus, head)
 
 
 def _temperatures(given: str) -> list[float]:
@@ -249,42 +218,16 @@ def _temperatures(given: str) -> list[float]:
         ) from None
 
 
-def _told(options: Options) -> float:
-    """The temperature as it is told: 0 where there is no chance."""
-    return 0.0 if options["greedy"] else options["temperature"]
-
-
-def _write_json(
-    path: Path, given: str, samples: list[dict[str, Any]], options: Options, thrown_away: dict[str, int] | None = None
-) -> None:
-    """One object of the same keys for every kind of sample; null is what was not asked for."""
-    each = [{"text": "", "temperature": None, "log_probability": None, "novelty": None, **s} for s in samples]
-    print(
-        json.dumps({"run": str(path), "prompt": given, "samples": each, "thrown_away": thrown_away, **options}),
-        flush=True,
-    )
-
-
 def _converse(model: Model, given: str, length: int, stops: list[str], options: Options) -> None:
     from charrnn.cli.interactive import Conversation, converse
 
     seed, drawn = options.get("seed"), {**options, "stop": stops}
     seed = secrets.randbelow(2**31) if seed is None else seed
-    conversation = Conversation(model, drawn, length, seed, _unescaped, lambda text: sys.stdout.write(_shown(text)))
+    conversation = Conversation(model, drawn, length, seed, _unescaped, lambda text: sys.stdout.write(as_shown(text)))
     if given:
-        sys.stdout.write(_shown(given))
+        sys.stdout.write(as_shown(given))
         conversation.turn(given)
     converse(conversation)
-
-
-def _write_apart(texts: Iterable[str]) -> None:
-    """The texts, with an empty line between them."""
-    sys.stdout.write("\n\n".join(text.removesuffix("\n") for text in texts) + "\n")
-
-
-def _shown(text: str) -> str:
-    """The text; on a terminal, with its control characters escaped."""
-    return terminal.visible(text) if sys.stdout.isatty() else text
 
 
 def _checkpoint(words: list[str], ckpt: Path | None) -> Path | None:
@@ -334,12 +277,11 @@ def _own(path: Path, tokenizer: Any, advice: str) -> Any:
     return code_points(tokenizer.decode(own_parts(run, tokenizer).training))
 
 
-def _check_pieces(pieces: int | None, new: bool, others: dict[str, object]) -> None:
-    if new and pieces is None:
-        raise ConfigError("--new is for pieces; add --pieces and a number of them")
-    for flag, given in others.items():
-        if given and pieces is not None:
-            raise ConfigError(f"--pieces and {flag}: only one of them can be given")
+def _check_alone(flag: str, others: Mapping[str, object]) -> None:
+    """ConfigError if one of the others is given too."""
+    for other, given in others.items():
+        if given:
+            raise ConfigError(f"{flag} and {other}: only one of them can be given")
 
 
 def _known(path: Path, model: Model) -> set[str]:
@@ -348,54 +290,3 @@ def _known(path: Path, model: Model) -> set[str]:
         return set()
     text = _own(path, model.tokenizer, "leave --new out").tobytes().decode("utf-32-le", "surrogatepass")
     return set(text.split(model.symbols[model.end]))
-
-
-def _write_pieces(model: Model, count: int, found: Pieces, new: bool, quiet: bool) -> None:
-    """One a line if they are lines, else with an empty line between them; none if `quiet`. CheckFailed if they are too
-    few."""
-    if quiet:
-        pass
-    elif model.piece_kind == "lines":
-        sys.stdout.writelines(f"{piece}\n" for piece in found.kept)
-    elif found.kept:
-        _write_apart(found.kept)
-    sys.stdout.flush()
-    reasons = {
-        "in the training text": found.known,
-        "drawn before": found.again,
-        "empty or too long": found.spoilt,
-    }
-    if found.thrown_away:
-        told = ", ".join(f"{number} {reason}" for reason, number in reasons.items() if number)
-        print(f"{found.thrown_away} more thrown away: {told}", file=sys.stderr)
-    if len(found.kept) < count:
-        tries = len(found.kept) + found.thrown_away
-        raise CheckFailed(
-            f"gave up after {tries:,} tries: {len(found.kept)} of {count} pieces; "
-            f"{'leave --new out, or raise --temperature' if new else 'raise --length'}"
-        )
-
-
-def _compared(text: str, corpus: Any) -> Novelty:
-    from charrnn.inference.novelty import novelty
-    from charrnn.text.tokenizer import code_points
-
-    return novelty(code_points(text), corpus)
-
-
-def _write_compared(texts: list[str], given: str, corpus: Any) -> None:
-    """The samples, with what they have copied marked on a terminal; standard error tells how much that is."""
-    from charrnn.report.novelty import lines, marked
-
-    found = [_compared(text, corpus) for text in texts]
-    underline = terminal.colours()
-    _write_apart(
-        _shown(given) + (marked(text, one.passages, _shown) if underline else _shown(text))
-        for text, one in zip(texts, found, strict=True)
-    )
-    sys.stdout.flush()
-    for number, (text, one) in enumerate(zip(texts, found, strict=True), 1):
-        if len(texts) > 1:
-            print(f"sample {number}", file=sys.stderr)
-        for line in lines(one, text):
-            print(line, file=sys.stderr)

@@ -93,6 +93,10 @@ class Batch:
         return replace(window, gains=gains, fresh=None if window.fresh is None else window.fresh[:, start:stop])
 
 
+# For what computes batches: divergence is found in the loss, the gradient and the weights.
+unwarned = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
 @dataclass(slots=True)
 class Shard:
     """Some sequences of a batch."""

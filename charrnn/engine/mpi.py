@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from charrnn import blas
 from charrnn.engine.addition import additions
-from charrnn.engine.batch import Batch, Shard, StepResult, joined
+from charrnn.engine.batch import Batch, Shard, StepResult, joined, unwarned
 from charrnn.errors import WorkerError
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters
@@ -248,9 +248,9 @@ def dealt(shards: int, ranks: int) -> list[range]:
     return [range(start, stop) for start, stop in pairwise([0, *accumulate(counts)])]
 
 
+@unwarned
 def serve(comm: Any) -> None:
     """What every rank but rank 0 runs, until it is told to leave. What goes wrong is told to rank 0, which ends all."""
-    np.seterr(over="ignore", invalid="ignore", divide="ignore")  # divergence is found in the loss and the gradient
     link = Link(comm)
     member: Member | None = None
     try:

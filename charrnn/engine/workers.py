@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.engine.addition import Addition, additions, within
-from charrnn.engine.batch import Batch, Shard, StepResult, joined
+from charrnn.engine.batch import Batch, Shard, StepResult, joined, unwarned
 from charrnn.engine.schedule import Schedule
 from charrnn.errors import WorkerError
 from charrnn.network.buffers import LINE
@@ -208,11 +208,11 @@ def _end(connection: Connection, process: SpawnProcess) -> None:
     process.join(1)
 
 
+@unwarned
 def _serve(connection: Connection, architecture: Architecture, dtype: Any, memory: Any, size: int) -> None:
     """What a worker process runs: jobs, until the pipe closes. It ignores signals, which the first process handles."""
     for number in _OTHERS:
         signal.signal(number, signal.SIG_IGN)
-    np.seterr(over="ignore", invalid="ignore", divide="ignore")  # divergence is found in the loss and the gradient
     stack = Stack(architecture, dtype)
     parameters, *gradients = _vectors(memory, size, architecture, dtype)
     while True:

@@ -18,6 +18,7 @@ from charrnn.training.settings import Settings
 
 TAUS = (1, 2, 4, 8, 16, 32, 64, 128)
 SEQ_LENGTH = 128
+SEEDS = 5
 
 
 def run(config: Settings, corpus: Path) -> tuple[int, float, float]:
@@ -37,7 +38,7 @@ def run(config: Settings, corpus: Path) -> tuple[int, float, float]:
 
 
 def equal_updates(
-    corpus: Path, updates: int = 2000, seeds: int = 5, done: Callable[[], object] = lambda: None
+    corpus: Path, updates: int = 2000, seeds: int = SEEDS, done: Callable[[], object] = lambda: None
 ) -> Result:
     """Each update reads the same steps, cut every τ. The gaps are taken seed by seed; ± is the standard deviation over
     the seeds. `done` is called after each training."""

@@ -11,6 +11,7 @@ from charrnn.inference.sampling import after_prompt
 from charrnn.inference.scoring import begins
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Parameters
+from charrnn.network.products import unflagged
 from charrnn.network.stack import State
 
 
@@ -26,6 +27,7 @@ class Beam:
     row: int
 
 
+@unflagged
 def beam_search(
     parameters: Parameters,
     prompt: Array,

@@ -183,6 +183,7 @@ class _Layer:
         S = self.states[place]
         return (S[..., None, :] if len(self.out) else S).copy()
 
+    @unflagged
     def begin(self, place: int, S: Array, sequences: Array) -> None:
         """Gives some sequences the state S, of one sequence, and the product of its H with W_hh."""
         W_hh = self.W["W_hh"]

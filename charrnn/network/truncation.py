@@ -55,15 +55,13 @@ class Window:
     fresh: Array | None = None
 
     def __post_init__(self) -> None:
-        if self._is_plain():
-            return
         try:
             gains = np.asarray(self.gains)
         except ValueError:  # of lists that differ in length
             gains = np.array(None)
         if gains.dtype.kind not in "biuf" or gains.ndim not in (1, 2) or not gains.size:
             raise ValueError(f"gains must be numbers (T,) or (T, n), are {gains.dtype} {gains.shape}")
-        if not np.isfinite(gains).all():
+        if not np.logical_and.reduce(np.isfinite(gains), axis=None):
             raise ValueError("gains must be finite, and some are not")
         T = len(gains)
         try:
@@ -79,23 +77,6 @@ class Window:
         fresh = self.fresh
         if fresh is not None and (fresh.dtype != bool or fresh.ndim != 2 or len(fresh) != T):
             raise ValueError(f"fresh must be true or false ({T}, n), is {fresh.dtype} {fresh.shape}")
-
-    def _is_plain(self) -> bool:
-        """Whether all fields have the types and ranges that they are converted to. A window is made at every update;
-        in small networks the conversions take a tenth of its time."""
-        gains, context, divisor = self.gains, self.context, self.divisor
-        return (
-            type(gains) is np.ndarray
-            and gains.dtype.char == "d"
-            and gains.ndim == 1
-            and math.isfinite(np.add.reduce(gains))  # of nothing it is 0, and no context is below 0
-            and type(context) is int
-            and 0 <= context < len(gains)
-            and type(divisor) in (int, float)
-            and 0 < divisor < math.inf
-            and self.lags is None
-            and self.fresh is None
-        )
 
     def check(self, T: int, n: int) -> None:
         """ValueError if the window is not for n sequences of T steps."""
@@ -148,7 +129,7 @@ class Truncation:
         try:
             context = whole("context", self.context(position), 0, position)
             T = min(self.seq_length, remaining)
-            window = Window(self.gains(np.arange(position - context, position + T)), context, T, self.lags)
+            window = Window(self.gains(np.arange(position - context, position + T)), context, float(T), self.lags)
         except (ConfigError, ValueError) as error:
             raise ValueError(f"truncation {type(self).__name__}, window at step {position:,}: {error}") from error
         if len(window.gains) != context + T:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from charrnn import engine as engines
-from charrnn.engine.batch import Batch, Dropout, StepResult
+from charrnn.engine.batch import Batch, Dropout, StepResult, unwarned
 from charrnn.errors import DivergedError
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters, initial
@@ -27,8 +27,6 @@ from charrnn.training.settings import Settings
 # Combined with the seed, so that each kind of chance has a generator of its own.
 CUTS, DROPOUT, ORDER = 1, 2, 3
 MOST_ROLLBACKS = 3
-# Divergence is found in the loss, the gradient and the weights.
-unwarned = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,8 +125,7 @@ def summaries(directory: Path = RUNS) -> list[Summary]:
 
 def sweeps(directory: Path = RUNS) -> dict[Path, int]:
     """The directories in a directory that hold runs themselves, as that of a sweep does, and how many each."""
-    found: Iterable[Path] = (path.parents[1] for name in (BEST, LAST) for path in directory.glob(f"*/*/{name}"))
-    return {inside: len(_directories(inside)) for inside in sorted(set(found))}
+    return dict(Counter(run.parent for run in _directories(directory, "*/*")))
 
 
 def summary(directory: Path) -> Summary:
@@ -216,9 +216,9 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _directories(runs: Path) -> list[Path]:
+def _directories(runs: Path, pattern: str = "*") -> list[Path]:
     """The directories in `runs` that hold a checkpoint; another process may remove some meanwhile."""
-    found: Iterable[Path] = (path.parent for name in (BEST, LAST) for path in runs.glob(f"*/{name}"))
+    found: Iterable[Path] = (path.parent for name in (BEST, LAST) for path in runs.glob(f"{pattern}/{name}"))
     return sorted(set(found))
 
 
