@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from typing import NoReturn
 
 
 def main() -> None:
-    """Runs the command line. An interrupt while it is still being loaded ends as quietly as a later one.
+    """Runs the command line. A signal that ends it while it is still being loaded is answered by a line too.
 
     SIGTERM ends with a line and 143, until a training handles it in its own way. A request to save (SIGUSR1) that comes
     before a training has begun is no reason to end.
@@ -17,10 +16,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    try:
-        from charrnn.cli.main import main as run
-    except KeyboardInterrupt:
-        sys.exit(130)
+    interrupts = signal.getsignal(signal.SIGINT)
+    if interrupts is signal.default_int_handler:  # else they are ignored, as in the background of a shell
+        signal.signal(signal.SIGINT, _end)
+    from charrnn.cli.main import main as run
+
+    signal.signal(signal.SIGINT, interrupts)
     run()
 
 

@@ -315,6 +315,20 @@ def test_gradcheck_passes_for_every_truncation_on_a_network_and_on_a_checkpoint(
         assert json.loads(charrnn("gradcheck", "--json", *arguments, cwd=trained).stdout)["passed"]
 
 
+@pytest.mark.parametrize("search", [(), ("--beam", "500")])
+def test_an_interrupt_of_any_command_is_one_line(trained: Path, search: tuple[str, ...]) -> None:
+    length = "1000000" if search else "0"
+    with start("sample", "--ckpt", "runs/text", "--length", length, *search, cwd=trained) as process:
+        assert process.stdout is not None and process.stderr is not None
+        if search:
+            time.sleep(1)
+        else:
+            process.stdout.read(10)
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert (process.wait(30), process.stderr.read()) == (130, b"interrupted\n")
+
+
 def test_the_reader_of_a_sample_may_leave_early(trained: Path) -> None:
     with start("sample", "--ckpt", "runs/text", "--length", "1000000", cwd=trained) as process:
         assert process.stdout is not None
@@ -533,17 +547,22 @@ def interrupted_training_after(script: str, place: Path) -> int:
     return done.returncode
 
 
-@pytest.mark.parametrize("module", ["charrnn.cli.main", "charrnn.cli.train", "charrnn.cli.signals", "typer"])
-def test_sigterm_while_the_command_is_still_loaded_ends_with_a_line_and_143(tmp_path: Path, module: str) -> None:
+@pytest.mark.parametrize("kind, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    "module", ["charrnn.cli.main", "charrnn.cli.train", "charrnn.cli.signals", "typer", "pydantic"]
+)
+def test_a_signal_while_the_command_is_still_loaded_ends_with_a_line(
+    tmp_path: Path, module: str, kind: signal.Signals, code: int
+) -> None:
     ended_in_an_import = (
         "import os, signal, sys\n"
         "class Ends:\n"
         "    def find_spec(name, *_):\n"
         f"        if name == {module!r}:\n"
-        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"            os.kill(os.getpid(), {int(kind)})\n"
         "sys.meta_path.insert(0, Ends)\n"
     )
-    assert interrupted_training_after(ended_in_an_import, tmp_path) == 143
+    assert interrupted_training_after(ended_in_an_import, tmp_path) == code
 
 
 @pytest.mark.parametrize("kind, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from charrnn.cli.signals import Stopped
 from charrnn.errors import CharrnnError
 
 
@@ -187,10 +189,29 @@ class Commands(TyperGroup):
         names = {name: TyperCommand(name, short_help=entry.sentence) for name, entry in COMMANDS.items()}
         super().__init__(**{**options, "commands": names})
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Reads the command line; Stopped if it is interrupted."""
+        with _stopped_by_interrupts():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that is asked for; Stopped if it is interrupted."""
+        with _stopped_by_interrupts():
+            return super().invoke(ctx)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that `args` begin with, imported."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name else command, rest
+
+
+@contextmanager
+def _stopped_by_interrupts() -> Iterator[None]:
+    """Of an interrupt Typer makes an exit without a word; Stopped it does not know."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Stopped from error
 
 
 def load(name: str) -> Any:

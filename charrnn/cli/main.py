@@ -14,7 +14,7 @@ import typer
 from charrnn import __version__
 from charrnn.cli import ranks
 from charrnn.cli.commands import LOOK, Commands
-from charrnn.cli.signals import cause
+from charrnn.cli.signals import Stopped, cause
 from charrnn.cli.terminal import say
 from charrnn.errors import CharrnnError, StorageError
 
@@ -53,10 +53,10 @@ def main() -> None:
     except CharrnnError as error:
         _complain(f"error: {error}")
         code = error.exit_code
-    except (KeyboardInterrupt, BrokenPipeError, SystemExit) as error:
-        # Typer turns the first two into exits of its own.
+    except (Stopped, KeyboardInterrupt, BrokenPipeError, SystemExit) as error:
+        # Typer turns the last but one, and what comes before a command is known, into exits of its own.
         origin = error.__context__ if isinstance(error, SystemExit) else error
-        if isinstance(origin, KeyboardInterrupt):
+        if isinstance(origin, Stopped | KeyboardInterrupt):
             _complain("interrupted")
             code = 130
         elif isinstance(origin, BrokenPipeError):
