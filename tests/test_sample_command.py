@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from calls import charrnn as command
 
 import charrnn
+from charrnn.cli.written import write_pieces
+from charrnn.inference.pieces import Pieces
 
 SMALL: dict[str, Any] = dict(hidden=(8,), seq_length=10, batch_size=4, max_steps=20, threads=1)
 KEYS = {"run", "prompt", "samples", "thrown_away", "top_k", "top_p", "repetition_penalty", "seed", "unknown"}
@@ -57,6 +60,7 @@ def test_each_temperature_writes_below_its_heading_from_the_same_seed() -> None:
         (["--beam", "2", "--length", "0"], "--length 0"),
         (["--beam", "2", "--stop", "Ω"], "--stop 'Ω'"),
         (["--beam", "0"], "--beam"),
+        (["--beam", "10001"], "--beam: must be at most 10000"),
     ],
 )
 def test_what_does_not_go_together_is_told(arguments: list[str], words: str) -> None:
@@ -105,3 +109,16 @@ def test_what_is_wrong_is_said_before_anything_is_written() -> None:
     for several in ([], ["--num-samples", "2"], ["--temperature", "0.5,1"]):
         answer = command("sample", "t", "--stop", "Ω", *several)
         assert (answer.code, answer.out) == (2, "") and "'Ω' (U+03A9)" in answer.err
+
+
+@pytest.mark.parametrize("kind, shown", [("lines", "a\\x1b[2J\nb\n"), ("blank", "a\\x1b[2J\n\nb\n")])
+def test_pieces_on_a_terminal_have_their_control_characters_escaped(
+    kind: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout", screen)
+    model = charrnn.load("runs/lines")
+    monkeypatch.setattr(type(model), "piece_kind", kind)
+    write_pieces(model, 2, Pieces(["a\x1b[2J", "b"], 0, 0, 0), new=False, quiet=False)
+    assert screen.getvalue() == shown

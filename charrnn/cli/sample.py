@@ -93,6 +93,7 @@ def sample(
         int | None,
         typer.Option(
             min=1,
+            max=10_000,
             help="Instead of drawing, search for so many of the most probable continuations (beam search).",
             metavar="INTEGER",
         ),

@@ -48,9 +48,9 @@ def write_pieces(model: Model, count: int, found: Pieces, new: bool, quiet: bool
     if quiet:
         pass
     elif model.piece_kind == "lines":
-        sys.stdout.writelines(f"{piece}\n" for piece in found.kept)
+        sys.stdout.writelines(f"{as_shown(piece)}\n" for piece in found.kept)
     elif found.kept:
-        write_apart(found.kept)
+        write_apart(map(as_shown, found.kept))
     sys.stdout.flush()
     reasons = {
         "in the training text": found.known,
