@@ -61,7 +61,7 @@ class Window:
             gains = np.array(None)
         if gains.dtype.kind not in "biuf" or gains.ndim not in (1, 2) or not gains.size:
             raise ValueError(f"gains must be numbers (T,) or (T, n), are {gains.dtype} {gains.shape}")
-        if not np.logical_and.reduce(np.isfinite(gains), axis=None):
+        if np.count_nonzero(np.isfinite(gains)) < gains.size:
             raise ValueError("gains must be finite, and some are not")
         T = len(gains)
         try:
