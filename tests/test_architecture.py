@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The rooms of the package, floor by floor from the ground; the order of docs/architecture.md.
 ORDER = [
     ["errors"],
-    ["registry", "blas", "arguments"],
+    ["registry", "blas", "arguments", "interrupts"],
     ["storage"],
     ["text", "network"],
     ["engine", "inference", "verify"],

@@ -27,6 +27,7 @@ from charrnn.engine.addition import Addition, additions, within
 from charrnn.engine.batch import Batch, Shard, StepResult, joined, unwarned
 from charrnn.engine.schedule import Schedule
 from charrnn.errors import WorkerError
+from charrnn.interrupts import OF_ALL, starting_process
 from charrnn.network.buffers import LINE
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.network.stack import Stack, State
@@ -34,8 +35,6 @@ from charrnn.network.stack import Stack, State
 # Seconds that a process polls for a message before it blocks. Waking a blocked process takes as long as ten products.
 AWAKE = 0.001
 
-# Signals that may be sent to all processes, and that the first one handles; Windows lacks some.
-_OTHERS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)}
 _STARTING = threading.Lock()  # only one thread at a time may hide the main module
 
 Answers = dict[int, tuple[float, State | None]]  # by shard
@@ -158,11 +157,10 @@ class _Worker:
         self._asked = False  # and has not been heard
         self._connection, other_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(other_end, architecture, np.dtype(dtype), memory, size))
-        with _STARTING, _signals_blocked(), _without_main():
+        with _STARTING, starting_process(), _without_main():
             self._process.start()
-            # Python waits for its processes at exit: this ends them before that. It is set while signals to this thread
-            # are delayed: one that came before it would leave a process that nobody ends, and an exit that waits for
-            # ever.
+            # Python waits for its processes at exit: this ends them before that. An interrupt between the two lines
+            # would leave a process that nobody ends, and an exit that waits for ever.
             self.close = Finalize(self, _end, (self._connection, self._process), exitpriority=1)
         other_end.close()
 
@@ -211,7 +209,7 @@ def _end(connection: Connection, process: SpawnProcess) -> None:
 @unwarned
 def _serve(connection: Connection, architecture: Architecture, dtype: Any, memory: Any, size: int) -> None:
     """What a worker process runs: jobs, until the pipe closes. It ignores signals, which the first process handles."""
-    for number in _OTHERS:
+    for number in OF_ALL:
         signal.signal(number, signal.SIG_IGN)
     stack = Stack(architecture, dtype)
     parameters, *gradients = _vectors(memory, size, architecture, dtype)
@@ -239,23 +237,6 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Delays SIGINT, SIGTERM and SIGUSR1 in this thread until the block ends; a process started in it keeps them
-    blocked."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()  # its start unblocks both signals, so it comes first
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OTHERS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _receive(connection: Connection) -> Any:

@@ -25,6 +25,7 @@ from typing import Any
 
 from charrnn.blas import cores
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, DivergedError, WorkerError
+from charrnn.interrupts import leave_interrupts_to_parent, starting_process
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.durable import atomic_write_bytes, read_small
 from charrnn.training.run import Run, is_leftover
@@ -241,9 +242,10 @@ class Sweep:
                     settings = {**dict(self._settings[trial]), **self._limits(trial, round), "threads": threads}
                     arguments = (sender, self.run_directory(trial), self.corpus, settings, self._limits(trial, round))
                     process = context.Process(target=_trained, args=arguments)
-                    process.start()
+                    with starting_process():
+                        process.start()
+                        busy[receiver] = trial, process, receiver
                     sender.close()
-                    busy[receiver] = trial, process, receiver
                 for ready in wait([receiver for _, _, receiver in busy.values()]):
                     trial, process, receiver = busy.pop(ready)
                     try:
@@ -304,9 +306,7 @@ def _outcome(row: object, trials: int) -> Outcome:
 def _trained(sender: Connection, directory: Path, corpus: list[str], settings: Values, limits: Values) -> None:
     """Trains one run as far as `limits`, or goes on with it, and sends the fields of its outcome, or the error that
     every other training would meet as well. Ends with the process that has started it."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started this will end it
+    leave_interrupts_to_parent()
     parent, run = parent_process(), Run(directory)
 
     def check_parent(_: object) -> None:

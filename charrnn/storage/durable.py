@@ -15,10 +15,8 @@ import errno
 import os
 import secrets
 import shutil
-import signal
 import stat
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -207,20 +205,3 @@ def fsync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Delays SIGINT and SIGTERM until the block ends. Outside of the main thread, which gets them, it does nothing."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []  # numbers of signals
-    before = {number: signal.signal(number, lambda n, _: held.append(n)) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        for first in held[:1]:
-            signal.raise_signal(first)

@@ -16,10 +16,10 @@ import numpy as np
 from charrnn import blas
 from charrnn.engine import Maker
 from charrnn.errors import ConfigError, CorpusError, DivergedError, StorageError
+from charrnn.interrupts import interrupts_held
 from charrnn.model import Model
 from charrnn.storage import LAST
 from charrnn.storage import checkpoint as checkpoints
-from charrnn.storage.durable import interrupts_held
 from charrnn.text.batches import Streams
 from charrnn.text.corpus import EncodedCorpus, checksum, encode_corpus, open_ids, vocabulary_of
 from charrnn.text.files import can_be_read_again
