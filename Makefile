@@ -13,7 +13,7 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check torture test-mpi test-torch gradcheck bench experiments schema format clean
+.PHONY: help demo test check torture test-mpi test-torch gradcheck bench experiments schema format dist sbom clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
@@ -60,8 +60,25 @@ format: $(VENV)/.dev ## format the code, and mend what the linter can mend
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
 
+# The archives are of the last commit and bear its time, so that anyone can make the same from it.
+dist: $(VENV)/.release ## build wheel and sdist of the last commit into dist/, twice, and compare their bits
+	rm -rf build dist
+	for place in build/first build/second; do \
+	    mkdir -p $$place && git archive HEAD | tar -x -C $$place && \
+	    SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	        $(bin)/python -m build --no-isolation --outdir $$place/dist $$place || exit; done
+	diff -r build/first/dist build/second/dist
+	mv build/first/dist dist
+	sha256sum dist/*
+
+sbom: dist ## write what the wheel depends on into build/sbom.cdx.json (CycloneDX)
+	$(PYTHON) -m venv --clear --without-pip build/environment
+	$(bin)/python -m pip --python build/environment/bin/python install --quiet dist/*.whl
+	$(bin)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+	    --output-file build/sbom.cdx.json build/environment
+
 clean: ## remove .venv, caches, builds and the extracted corpus; trained models in runs/ stay
-	rm -rf $(VENV) build dist charrnn.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f data/pydoc-topics.txt
 	find charrnn data tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -110,6 +127,11 @@ $(VENV)/.mpi: $(VENV)/.dev
 $(VENV)/.torch: $(VENV)/.dev
 	@echo "Installing PyTorch into $(VENV), once ..."
 	@$(install) torch
+	@touch $@
+
+$(VENV)/.release: $(VENV)/.product
+	@echo "Installing the tools of a release into $(VENV), once ..."
+	@$(install) build cyclonedx-bom hatchling
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.product

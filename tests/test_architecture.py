@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The rooms of the package, floor by floor from the ground; the order of docs/architecture.md.
 ORDER = [
     ["errors"],
-    ["registry", "blas", "arguments", "interrupts"],
+    ["registry", "blas", "arguments", "extras", "interrupts"],
     ["storage"],
     ["text", "network"],
     ["engine", "inference", "verify"],
@@ -32,7 +32,7 @@ EVERYTHING = {room for floor in ORDER for room in floor}
 MAY_IMPORT = {
     room: {below for floor in ORDER[:i] for below in floor} for i, rooms in enumerate(ORDER) for room in rooms
 }
-MAY_IMPORT |= {"__init__": EVERYTHING, "network": {"errors", "registry", "blas", "arguments"}}
+MAY_IMPORT |= {"__init__": EVERYTHING, "network": {"errors", "registry", "blas", "arguments", "extras"}}
 
 
 def import_statements(tree: ast.AST, *, deferred: bool) -> Iterator[ast.Import | ast.ImportFrom]:

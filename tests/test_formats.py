@@ -447,7 +447,7 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(
     ending: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, package, None)
-    with pytest.raises(ConfigError, match=rf"needs the package {package}; pip install 'charrnn\[{package}\]'"):
+    with pytest.raises(ConfigError, match=rf"needs the package {package}; pip install 'charrnn-bptt\[{package}\]'"):
         charrnn.export(random_model(np.random.default_rng(0), "rnn", "tanh", (3,)), tmp_path / f"a{ending}")
     if ending == ".pt":
         with pytest.raises(ConfigError, match="needs the package torch"):

@@ -319,7 +319,7 @@ def test_without_mpi4py_a_launch_of_several_ranks_is_one_line_that_names_the_ext
     monkeypatch.setenv(LAUNCHERS[variable], str(rank))
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     done = charrnn(*begin(place, "without"))
-    line = f"error: 4 ranks of MPI ({variable}): they need the package mpi4py; pip install 'charrnn[mpi]'\n"
+    line = f"error: 4 ranks of MPI ({variable}): they need the package mpi4py; pip install 'charrnn-bptt[mpi]'\n"
     assert (done.code, done.out, done.err) == (2, "", line if rank == 0 else "")
     assert not (place / "without").exists()
 

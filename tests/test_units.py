@@ -322,7 +322,7 @@ def test_bytes_in_a_normal_form_are_refused_and_so_are_graphemes_without_the_pac
     program = "import sys; sys.modules['regex'] = None; from charrnn.cli.main import main; main()"
     command = [sys.executable, "-c", program, "train", "t", "--unit", "grapheme", "--out", "x"]
     done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert done.returncode == 2 and "pip install 'charrnn[grapheme]'" in done.stderr, done.stderr
+    assert done.returncode == 2 and "pip install 'charrnn-bptt[grapheme]'" in done.stderr, done.stderr
     assert done.stderr.count("\n") == 1 and not (tmp_path / "x").exists()
 
 

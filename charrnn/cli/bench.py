@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charrnn.errors import ConfigError
+from charrnn.extras import install
 from charrnn.training.settings import parse
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def bench(
 
         missing = sorted({name.split(",")[0] for name in COMPETITORS if not installed(name)})
         if missing:
-            typer.echo(f"left out: {', '.join(missing)}; pip install 'charrnn[bench]' brings them", err=True)
+            typer.echo(f"left out: {', '.join(missing)}; {install('bench')} brings them", err=True)
         shapes = [shape] if given else [replace(one, threads=threads) for one in SHAPES]
         results = [race(one) for one in tqdm(shapes, unit="shape", disable=None, leave=False)]
         if as_json:

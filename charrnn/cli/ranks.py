@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from charrnn import __version__
 from charrnn.errors import ConfigError
+from charrnn.extras import install
 
 if TYPE_CHECKING:
     from charrnn.engine import Maker
@@ -128,7 +129,7 @@ def join(arguments: list[str]) -> None:
     try:
         from mpi4py import MPI
     except ImportError as error:
-        raise ConfigError(f"{where}: they need the package mpi4py; pip install 'charrnn[mpi]'") from error
+        raise ConfigError(f"{where}: they need the package mpi4py; {install('mpi')}") from error
     except RuntimeError as error:  # there is mpi4py, but no MPI library
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{where}: mpi4py does not work here ({reason}); install an MPI library") from error

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -85,14 +84,6 @@ def as_text(told: Mapping[str, object]) -> dict[str, str]:
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
         for name, value in told.items()
     }
-
-
-def needed(package: str, extra: str, what: str) -> Any:
-    """A package that comes with an extra of charrnn; ConfigError that says how to install it."""
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise ConfigError(f"{what} needs the package {package}; pip install 'charrnn[{extra}]'") from error
 
 
 def rearranged(array: Array, order: tuple[int, ...]) -> Array:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from charrnn.errors import ConfigError
-from charrnn.formats.contents import as_float32, as_text, check_own, facts, needed, rearranged
+from charrnn.extras import needed
+from charrnn.formats.contents import as_float32, as_text, check_own, facts, rearranged
 from charrnn.network.buffers import Array
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charrnn.errors import CheckpointError, ConfigError, shown
-from charrnn.formats.contents import as_text, check_own, facts, needed
+from charrnn.extras import needed
+from charrnn.formats.contents import as_text, check_own, facts
 from charrnn.formats.pytorch import to_arrays
 from charrnn.network.buffers import Array
 from charrnn.storage.durable import read_whole

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, cast
 
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import CorpusError
+from charrnn.extras import needed
 from charrnn.registry import LONGEST_SYMBOL
 
 HELD = 1 << 24  # code points that may wait for the end of what they belong to
@@ -98,11 +99,4 @@ def _last_cluster(text: str) -> int:
 
 @cache
 def _cluster() -> Any:
-    try:
-        import regex
-    except ImportError:
-        raise ConfigError(
-            "unit grapheme: needs the package regex; install it (pip install 'charrnn[grapheme]'), "
-            "or choose another unit"
-        ) from None
-    return regex.compile(r"\X")
+    return needed("regex", "grapheme", "unit grapheme").compile(r"\X")
