@@ -74,7 +74,8 @@ dist: $(VENV)/.release ## build wheel and sdist of the last commit into dist/, t
 sbom: dist ## write what the wheel depends on into build/sbom.cdx.json (CycloneDX)
 	$(PYTHON) -m venv --clear --without-pip build/environment
 	$(bin)/python -m pip --python build/environment/bin/python install --quiet dist/*.whl
-	$(bin)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+	sed "s/^dynamic = .*/version = \"$$(basename dist/*.whl | cut -d- -f2)\"/" pyproject.toml > build/pyproject.toml
+	$(bin)/cyclonedx-py environment --pyproject build/pyproject.toml --mc-type application --output-reproducible \
 	    --output-file build/sbom.cdx.json build/environment
 
 clean: ## remove .venv, caches, builds and the extracted corpus; trained models in runs/ stay
