@@ -63,14 +63,14 @@ def sweep(
     """
     from charrnn.cli.terminal import say
     from charrnn.experiments.sweep import Sweep, axes, trials
-    from charrnn.training.run import RUNS
+    from charrnn.training.run import RUNS, text_name
 
     resolved, _ = resolve(config, settings)
     varied = axes(vary)
     twice = next((name for name in varied if settings[name] is not None), None)
     if twice:
         raise ConfigError(f"{flag(twice)} does not go with --vary {twice}: leave one of them out")
-    directory = out or RUNS / f"{Path(corpus[0]).resolve().stem}-sweep"
+    directory = out or RUNS / f"{text_name(corpus[0])}-sweep"
     made = Sweep(directory, corpus, resolved, trials(varied, draw, resolved.seed), halve=halve, jobs=jobs)
     count = len(made.trials)
     say(f"{count} training{'s' if count > 1 else ''}, {made.jobs} at a time, in {directory}")

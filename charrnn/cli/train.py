@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 @with_settings
 def train(
     corpus: Annotated[
-        list[str] | None, typer.Argument(help="Text files, directories, or - for standard input.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            help="Text files, plain or compressed (.gz, .bz2, .xz, .zst), directories, or - for standard input.",
+            show_default=False,
+        ),
     ] = None,
     config: Annotated[
         Path | None,

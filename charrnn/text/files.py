@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from charrnn.errors import CorpusError, shown
+from charrnn.errors import CharrnnError, CorpusError, shown
 from charrnn.storage import CHECKPOINTS
+from charrnn.text.compressed import COMPRESSIONS, unpacked
 from charrnn.text.reading import Reading
 
 HEAD = 1 << 16  # bytes by which a file is judged
@@ -24,11 +25,9 @@ NAMED = 3  # files that a note names of each kind
 _UNPACK = "unpack it first"
 # By pattern of the first bytes: what the file is, and what to do.
 _KINDS = [
-    (rb"\x1f\x8b", "a gzip file", f"{_UNPACK}, as by gunzip"),
+    *((c.begins, f"{c.what} inside a compressed one", "unpack it once") for c in COMPRESSIONS),
     (rb"PK\x03\x04|PK\x05\x06", "a zip file (as .docx, .odt, .epub and .npz are)", f"{_UNPACK}, or save it as text"),
-    (rb"BZh[1-9]1AY&SY", "a bzip2 file", f"{_UNPACK}, as by bunzip2"),
-    (rb"\xfd7zXZ\x00", "an xz file", f"{_UNPACK}, as by unxz"),
-    (rb"\x28\xb5\x2f\xfd", "a zstd file", f"{_UNPACK}, as by unzstd"),
+    (rb"(?s:.{257})ustar", "a tar archive", f"{_UNPACK}, and name its directory"),
     (rb"7z\xbc\xaf\x27\x1c", "a 7z file", _UNPACK),
     (rb"%PDF-\d", "a PDF", "take its text out first, as by pdftotext"),
     (rb"SQLite format 3\x00", "a SQLite database", "export its text first"),
@@ -103,8 +102,7 @@ def read_directory(path: str, reading: Reading) -> Directory:
     """The files of a directory and of those below it, but for hidden ones and what lies in run directories.
 
     Those are read that match the glob, or, without one, those that hold text by their first bytes, or all where bytes
-    are read. CorpusError if there
-    are none.
+    are read. CorpusError if there are none.
     """
     found = Directory(path)
 
@@ -157,8 +155,11 @@ def _no_text(path: str, reading: Reading) -> str | None:
     """Why a file of a directory is not taken for a text; None if it is. OSError if it cannot be read."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         return "not a regular file"
-    with open(path, "rb") as file:
-        head = file.read(HEAD)
+    try:
+        with open(path, "rb") as file:
+            head = unpacked(path, file).read(HEAD)
+    except CharrnnError as error:
+        return str(error).removeprefix(f"{path}: ").partition("; ")[0]
     if reading.unit == "byte":
         return None
     known = kind(head)

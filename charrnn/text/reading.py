@@ -10,12 +10,19 @@ from charrnn.errors import ConfigError
 
 ON_BAD_BYTE = ("error", "replace", "skip")
 SEPARATOR = "\x1e"  # the record separator of ASCII, which is never printed
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # endings of compressed files, which are known by what is in them
 ENDS = {"lines": "\n", "blank": SEPARATOR, "files": SEPARATOR}
 
 
 def end_symbol(pieces: str) -> str:
     """The symbol that ends pieces of this kind; empty for none."""
     return ENDS.get(pieces, "")
+
+
+def uncompressed(name: str) -> str:
+    """The name of a file without the ending of a compression: corpus.txt of corpus.txt.gz."""
+    ending = next((ending for ending in COMPRESSED if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)]
 
 
 @dataclass(frozen=True)

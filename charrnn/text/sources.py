@@ -13,6 +13,7 @@ from typing import IO
 
 from charrnn.errors import CorpusError, StorageError
 from charrnn.text.characters import normalized_pieces, whole_graphemes
+from charrnn.text.compressed import Readable, unpacked
 from charrnn.text.files import HEAD, can_be_read_again, kind, read_directory, wide_encoding
 from charrnn.text.reading import UTF8, Reading
 from charrnn.text.tokenizer import code_points
@@ -28,7 +29,8 @@ class Sources:
     """The files behind the arguments: files, directories, or `-` for standard input.
 
     Standard input and pipes can be read only once: what they held is kept. A directory is looked through once, so that
-    every reading is of the same files. `progress` is called with numbers of bytes read.
+    every reading is of the same files. Compressed files are unpacked as they are read. `progress` is called with
+    numbers of bytes read, or unpacked.
     """
 
     def __init__(self, arguments: Sequence[str], reading: Reading = UTF8, progress: Progress = None) -> None:
@@ -71,9 +73,9 @@ class Sources:
     def pieces(self) -> Iterator[tuple[str, str | bytes]]:
         """Name and next piece of text; a piece that is all ASCII comes as bytes, which saves its decoding.
 
-        Pieces part no symbol, and are in their normal form. Where the unit is the byte, they are the files' bytes. What
-        the reading puts between files is a piece of its own. Without it, the files of a directory are parted by a line
-        end where one does not end in it, unless they are read as bytes.
+        Pieces part no symbol, and are in their normal form. Where the unit is the byte, they are the files' bytes, or
+        what is inside of compressed ones. What the reading puts between files is a piece of its own. Without it, the
+        files of a directory are parted by a line end where one does not end in it, unless they are read as bytes.
         """
         self.bytes = self._marks = self._bad = 0
         between, before = self.reading.between.encode(), False
@@ -108,8 +110,9 @@ class Sources:
     def _pieces_of(self, path: str, name: str) -> Iterator[str | bytes]:
         reading = self.reading
         try:
-            with self._open(path) as file:
-                pieces = self._raw(file) if reading.unit == "byte" else self._decoded(name, file)
+            with self._open(path) as packed:
+                file = unpacked(name, packed)
+                pieces = self._raw(file) if reading.unit == "byte" else self._decoded(path, name, file)
                 if reading.normalize != "none":
                     pieces = normalized_pieces(pieces, reading.normalize)
                 if reading.unit == "grapheme":
@@ -140,7 +143,7 @@ class Sources:
         self._spooled[path].seek(0)
         yield self._spooled[path]
 
-    def _raw(self, file: IO[bytes]) -> Iterator[str | bytes]:
+    def _raw(self, file: Readable) -> Iterator[str | bytes]:
         while data := file.read(PIECE):
             self._took(len(data))
             yield data
@@ -150,7 +153,7 @@ class Sources:
         if self._progress and count:
             self._progress(count)
 
-    def _decoded(self, name: str, file: IO[bytes]) -> Iterator[str | bytes]:
+    def _decoded(self, path: str, name: str, file: Readable) -> Iterator[str | bytes]:
         reading = self.reading
         decoder = codecs.getincrementaldecoder(reading.codec)(_HANDLERS[reading.on_bad_byte])
         utf8 = reading.codec == "utf-8-sig"
@@ -171,7 +174,7 @@ class Sources:
                     whole = getattr(error, "object", data)
                     offset = position - pending + start
                     byte = whole[start] if start < len(whole) else None
-                    raise self._bad_byte(name, file, offset, byte) from error
+                    raise self._bad_byte(path, name, offset, byte) from error
                 self._bad += _calls.count
                 pending = len(decoder.getstate()[0])
                 if text and not begun:
@@ -209,14 +212,15 @@ class Sources:
         if wide:
             raise CorpusError(f"{name}: looks like {wide}, not {self.reading.encoding}; give it as encoding: {wide}")
 
-    def _bad_byte(self, name: str, file: IO[bytes], offset: int, byte: int | None) -> CorpusError:
+    def _bad_byte(self, path: str, name: str, offset: int, byte: int | None) -> CorpusError:
         """The error that says where a file, of which `offset` bytes are good, is no text."""
         decoder = codecs.getincrementaldecoder(self.reading.codec)("replace")
-        file.seek(0)
         line, left = 1, offset
-        while left > 0 and (data := file.read(min(left, PIECE))):
-            line += decoder.decode(data).count("\n")
-            left -= len(data)
+        with self._open(path) as packed:
+            file = unpacked(name, packed)
+            while left > 0 and (data := file.read(min(left, PIECE))):
+                line += decoder.decode(data).count("\n")
+                left -= len(data)
         where = "the end" if byte is None else f"byte 0x{byte:02x}"
         return CorpusError(
             f"{name}, line {line:,}: {where} at offset {offset} is not {self.reading.encoding}; give the encoding that "

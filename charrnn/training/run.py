@@ -23,6 +23,7 @@ from charrnn import __version__, blas
 from charrnn.errors import CheckpointError, ConfigError, RunExistsError, RunHeldError, StorageError
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.durable import append_line, atomic_write_bytes, fsync_directory, read_small
+from charrnn.text.reading import uncompressed
 from charrnn.training.settings import RESUMABLE, Settings, resolve
 
 MOST_OF_MANIFEST, MOST_OF_METRICS = 1_000_000, 1_000_000_000  # bytes
@@ -67,12 +68,17 @@ class Manifest:
 def default_directories(corpus: list[str], runs: Path = RUNS) -> Iterator[Path]:
     """runs/<name of the corpus>, then the same with a number after it, without end."""
     first = Path(corpus[0])
-    stem = first.resolve().stem if first.is_file() or first.is_dir() else "stdin"
+    stem = text_name(corpus[0]) if first.is_file() or first.is_dir() else "stdin"
     yield runs / stem
     number = 2
     while True:
         yield runs / f"{stem}-{number}"
         number += 1
+
+
+def text_name(text: str) -> str:
+    """The name of a text without its endings: corpus of data/corpus.txt.gz."""
+    return Path(uncompressed(str(Path(text).resolve()))).stem
 
 
 def is_leftover(path: Path) -> bool:
