@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charrnn.cli import terminal
-from charrnn.cli.options import Ckpt, Encoding, chosen, text_or_run, whisper
+from charrnn.cli.options import Ckpt, Column, Encoding, chosen, text_or_run, whisper
 from charrnn.errors import CharrnnError, ConfigError, shown
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def evaluate(
     ckpt: Ckpt = None,
     unknown: Annotated[str, typer.Option(help="Unknown characters: error, skip or replace.", metavar="NAME")] = "error",
     encoding: Encoding = None,
+    column: Column = None,
     streams: Annotated[
         int,
         typer.Option(
@@ -111,7 +112,7 @@ def evaluate(
         model = model.astype(dtype)
     missing, kind = None, model.piece_kind
     if file is not None:
-        reading = replace(reading_of(run, encoding), between=end_symbol(kind))
+        reading = replace(reading_of(run, encoding, column), between=end_symbol(kind))
         corpus, missing = encode_counted([file], reading, model.tokenizer, unknown)
     elif run is not None:
         corpus = own_text(run, model.tokenizer)

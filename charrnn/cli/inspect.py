@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from charrnn.cli.options import Ckpt, Encoding, check_utf8, chosen, text_or_run, whisper
+from charrnn.cli.options import Ckpt, Column, Encoding, check_utf8, chosen, text_or_run, whisper
 
 
 def inspect(
@@ -30,6 +30,7 @@ def inspect(
     ] = None,
     unknown: Annotated[str, typer.Option(help="Unknown characters: error, skip or replace.", metavar="NAME")] = "error",
     encoding: Encoding = None,
+    column: Column = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show how far back the gradient of a model sees: its norm by lag, layer by layer.
@@ -60,7 +61,7 @@ def inspect(
     path = chosen(ckpt)
     checkpoint, run = load(path), run_of(path)
     if text is not None:
-        reading = replace(reading_of(run, encoding), between=end_symbol(checkpoint.piece_kind))
+        reading = replace(reading_of(run, encoding, column), between=end_symbol(checkpoint.piece_kind))
         corpus = encode_corpus([text], reading, tokenizer=checkpoint.tokenizer, unknown=unknown)
     elif run is not None:
         corpus = own_text(run, checkpoint.tokenizer)

@@ -71,6 +71,14 @@ Encoding = Annotated[
         help="Encoding of the text; left out, that of the run's own text.", metavar="NAME", show_default=False
     ),
 ]
+Column = Annotated[
+    str | None,
+    typer.Option(
+        help="Column that is the text, of .jsonl and .parquet files; left out, that of the run's own text.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
 
 
 def whisper(notes: Iterable[str]) -> None:

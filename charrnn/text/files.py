@@ -18,6 +18,7 @@ from charrnn.errors import CharrnnError, CorpusError, shown
 from charrnn.storage import CHECKPOINTS
 from charrnn.text.compressed import COMPRESSIONS, unpacked
 from charrnn.text.reading import Reading
+from charrnn.text.records import first_record, is_json_lines, is_parquet, parquet_texts
 
 HEAD = 1 << 16  # bytes by which a file is judged
 NAMED = 3  # files that a note names of each kind
@@ -30,6 +31,7 @@ _KINDS = [
     (rb"(?s:.{257})ustar", "a tar archive", f"{_UNPACK}, and name its directory"),
     (rb"7z\xbc\xaf\x27\x1c", "a 7z file", _UNPACK),
     (rb"%PDF-\d", "a PDF", "take its text out first, as by pdftotext"),
+    (rb"PAR1[\x10-\x1f]", "a Parquet file", "give it the ending .parquet, unpacked"),
     (rb"SQLite format 3\x00", "a SQLite database", "export its text first"),
     (rb"\x89PNG\r\n\x1a\n", "a PNG picture", "name a text"),
     (rb"\xff\xd8\xff", "a JPEG picture", "name a text"),
@@ -157,10 +159,15 @@ def _no_text(path: str, reading: Reading) -> str | None:
         return "not a regular file"
     try:
         with open(path, "rb") as file:
+            if is_parquet(path):
+                next(parquet_texts(path, file, reading.column), None)
+                return None
             head = unpacked(path, file).read(HEAD)
+            if is_json_lines(path):
+                first_record(path, head.decode(reading.codec, "replace"), reading.column)
     except CharrnnError as error:
         return str(error).removeprefix(f"{path}: ").partition("; ")[0]
-    if reading.unit == "byte":
+    if reading.unit == "byte" and not is_json_lines(path):
         return None
     known = kind(head)
     if known:

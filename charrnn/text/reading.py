@@ -35,6 +35,7 @@ class Reading:
     one does not end in it.
     unit: what a text is cut into: codepoint, grapheme, or byte, for which files are read as they are. normalize: none,
     nfc or nfkc, the normal form that the text is brought into before.
+    column: the one that is the text, of files of records.
     ConfigError for an encoding that Python does not know.
     """
 
@@ -44,6 +45,7 @@ class Reading:
     between: str = ""
     unit: str = "codepoint"
     normalize: str = "none"
+    column: str = "text"
 
     def __post_init__(self) -> None:
         _ = self.codec

@@ -16,6 +16,7 @@ from charrnn.text.characters import normalized_pieces, whole_graphemes
 from charrnn.text.compressed import Readable, unpacked
 from charrnn.text.files import HEAD, can_be_read_again, kind, read_directory, wide_encoding
 from charrnn.text.reading import UTF8, Reading
+from charrnn.text.records import Texts, is_json_lines, is_parquet, joined, json_texts, parquet_texts
 from charrnn.text.tokenizer import code_points
 
 PIECE = 1 << 22  # bytes read at a time
@@ -39,7 +40,7 @@ class Sources:
         self._files: dict[str, list[str]] = {}
         self._notes: list[str] = []
         self.bytes = 0
-        self._marks = self._bad = 0
+        self._marks = self._bad = self._null = 0
 
     def __enter__(self) -> Sources:
         return self
@@ -66,6 +67,8 @@ class Sources:
             done = {"replace": "replaced by U+FFFD", "skip": "skipped"}[self.reading.on_bad_byte]
             what = "1 sequence of bytes that is" if self._bad == 1 else f"{self._bad:,} sequences of bytes that are"
             notes.append(f"{what} not {self.reading.encoding}: {done}")
+        if self._null:
+            notes.append(f"records without a text (null): {self._null:,} left out")
         if self._marks:
             notes.append(f"byte order marks inside the text: {self._marks:,} left out")
         return notes
@@ -76,17 +79,20 @@ class Sources:
         Pieces part no symbol, and are in their normal form. Where the unit is the byte, they are the files' bytes, or
         what is inside of compressed ones. What the reading puts between files is a piece of its own. Without it, the
         files of a directory are parted by a line end where one does not end in it, unless they are read as bytes.
+        Of records, what parts files parts each from the next, and without it always a line end.
         """
-        self.bytes = self._marks = self._bad = 0
+        self.bytes = self._marks = self._bad = self._null = 0
         between, before = self.reading.between.encode(), False
         for argument in self.arguments:
             ended = True
             for path in self._paths(argument):
-                name, first = "standard input" if path == "-" else path, True
+                name, first = _name(path), True
+                if is_json_lines(path) or is_parquet(path):
+                    name = f"the text of {path}"  # whose lines are not those of the file
                 if between and before:
                     yield name, between
                 before = True
-                for piece in self._pieces_of(path, name):
+                for piece in self._pieces_of(path):
                     if first and not ended and not between:
                         yield name, b"\n"
                     first = False
@@ -107,12 +113,19 @@ class Sources:
                     self._notes.append(note)
         return self._files[argument]
 
-    def _pieces_of(self, path: str, name: str) -> Iterator[str | bytes]:
-        reading = self.reading
+    def _pieces_of(self, path: str) -> Iterator[str | bytes]:
+        reading, name = self.reading, _name(path)
         try:
             with self._open(path) as packed:
-                file = unpacked(name, packed)
-                pieces = self._raw(file) if reading.unit == "byte" else self._decoded(path, name, file)
+                if is_parquet(path):
+                    pieces = self._of_records(name, parquet_texts(name, packed, reading.column))
+                elif is_json_lines(path):
+                    lines = self._decoded(path, name, unpacked(name, packed))
+                    pieces = self._of_records(name, json_texts(name, lines, reading.column))
+                elif reading.unit == "byte":
+                    pieces = self._raw(unpacked(name, packed))
+                else:
+                    pieces = self._decoded(path, name, unpacked(name, packed))
                 if reading.normalize != "none":
                     pieces = normalized_pieces(pieces, reading.normalize)
                 if reading.unit == "grapheme":
@@ -148,6 +161,23 @@ class Sources:
             self._took(len(data))
             yield data
 
+    def _of_records(self, name: str, texts: Texts) -> Iterator[str | bytes]:
+        """The texts of records, in the form of any text."""
+
+        def known() -> Iterator[str]:
+            for text in texts:
+                if text is None:
+                    self._null += 1
+                else:
+                    yield text
+
+        for piece in joined(known(), self.reading.between, PIECE):
+            text = self._clean(name, piece, surrogates=True)
+            if is_parquet(name):
+                self._took(len(text.encode()))
+            if text:
+                yield text.encode() if self.reading.unit == "byte" or text.isascii() else text
+
     def _took(self, count: int) -> None:
         self.bytes += count
         if self._progress and count:
@@ -179,7 +209,7 @@ class Sources:
                 pending = len(decoder.getstate()[0])
                 if text and not begun:
                     text, begun = text.removeprefix(MARK), True
-                text = self._clean(name, text)
+                text = self._clean(name, text, surrogates=not utf8)  # which other encodings let through
                 if text:
                     yield text
             position += len(data)
@@ -187,19 +217,21 @@ class Sources:
             if not data:
                 return
 
-    def _clean(self, name: str, text: str) -> str:
-        """The text without byte order marks, and without surrogates, which some encodings let through."""
+    def _clean(self, name: str, text: str, surrogates: bool) -> str:
+        """The text without byte order marks, and without surrogates, if there may be any."""
         if MARK in text:
             self._marks += text.count(MARK)
             text = text.replace(MARK, "")
-        if self.reading.codec != "utf-8-sig":
-            surrogates = int((code_points(text) >> 11 == 0xD800 >> 11).sum())
-            if surrogates and self.reading.on_bad_byte == "error":
-                raise CorpusError(f"{name}: holds surrogates, which are no characters; convert it to UTF-8")
-            if surrogates:
-                self._bad += surrogates
-                kept = "\ufffd" if self.reading.on_bad_byte == "replace" else ""
-                text = "".join(kept if "\ud800" <= c <= "\udfff" else c for c in text)
+        found = int((code_points(text) >> 11 == 0xD800 >> 11).sum()) if surrogates and not text.isascii() else 0
+        if found and self.reading.on_bad_byte == "error":
+            raise CorpusError(
+                f"{name}: holds surrogates, which are no characters; convert it to UTF-8, or let on_bad_byte replace "
+                "or skip them"
+            )
+        if found:
+            self._bad += found
+            kept = "\ufffd" if self.reading.on_bad_byte == "replace" else ""
+            text = "".join(kept if "\ud800" <= c <= "\udfff" else c for c in text)
         return text
 
     def _check_head(self, name: str, head: bytes) -> None:
@@ -226,6 +258,10 @@ class Sources:
             f"{name}, line {line:,}: {where} at offset {offset} is not {self.reading.encoding}; give the encoding that "
             "the file has, as in encoding: cp1252, or let on_bad_byte replace or skip such bytes"
         )
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == "-" else path
 
 
 _calls = threading.local()  # the handlers of `codecs` have no other way to tell how often they were called

@@ -122,13 +122,14 @@ def own_parts(run: Run, tokenizer: Tokenizer) -> Parts:
     return parts_of(own_text(run, tokenizer), run.config({}), run.manifest().unknown)
 
 
-def reading_of(run: Run | None, encoding: str | None = None) -> Reading:
-    """How a text is read for a network: as the run that it comes from reads its own, in this encoding if one is given.
+def reading_of(run: Run | None, encoding: str | None = None, column: str | None = None) -> Reading:
+    """How a text is read for a network: as the run that it comes from reads its own, but for what is given.
 
     ConfigError for an unknown encoding.
     """
     reading = run.config({}).reading if run else UTF8
-    return reading if encoding is None else replace(reading, encoding=encoding)
+    given = {"encoding": encoding, "column": column}
+    return replace(reading, **{name: value for name, value in given.items() if value is not None})
 
 
 def run_of(path: Path) -> Run | None:

@@ -106,6 +106,7 @@ class DataSettings(Checked):
         "PATTERNS",
         DATA,
     )
+    column: Text = _setting("text", "Column that is the text, of .jsonl and .parquet files.", "NAME", DATA)
     encoding: Text = _setting("utf-8", "Encoding of all texts.", "NAME", DATA)
     on_bad_byte: Annotated[Text, one_of(ON_BAD_BYTE)] = _setting(
         "error", f"Bytes that are no text in the encoding: {_either(ON_BAD_BYTE)}.", "NAME", DATA
@@ -245,7 +246,8 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
     @property
     def reading(self) -> Reading:
         """How texts are read; ConfigError for an unknown encoding."""
-        return Reading(self.encoding, self.on_bad_byte, self.glob, end_symbol(self.pieces), self.unit, self.normalize)
+        end = end_symbol(self.pieces)
+        return Reading(self.encoding, self.on_bad_byte, self.glob, end, self.unit, self.normalize, self.column)
 
     def replace(self, **changes: object) -> Self:
         """A checked copy with other values."""
