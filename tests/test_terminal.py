@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from charrnn.cli.commands import with_flags
-from charrnn.cli.display import bar_line
+from charrnn.cli.display import BLOCKS, bar_line, curve_line, sparkline
 from charrnn.cli.main import in_own_words
 from charrnn.cli.terminal import LiveLine, visible, wrapped
 
@@ -35,6 +35,29 @@ def test_at_80_columns_the_live_line_has_speed_and_time_left_and_a_bar() -> None
     line = bar_line(79, 0.5, *FIELDS)
     assert "52,300 chars/s" in line and "48 s left" in line
     assert line.count("█") >= line.count("░") - 1 > 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 12, 400])
+@pytest.mark.parametrize("width", range(4, 140, 3))
+def test_the_curve_fits_any_width_and_is_left_out_whole(width: int, count: int) -> None:
+    losses = [(100 * i, 3 / i) for i in range(1, count + 1)]
+    line = curve_line(width, losses)
+    assert len(line) <= width
+    assert not line or f"best {3 / count:.4f} at step {100 * count:,}" in line
+    assert bool(line) == (count > 1 and width >= 17 + len(f"  best 3.0000 at step {100 * count:,}") + min(count, 10))
+
+
+def test_the_curve_shows_a_rise_after_the_best_however_steep_the_beginning_was() -> None:
+    losses = [9.0, 3.0, 2.5, 2.2, 2.0, 1.9, 1.8, 1.7, 1.9, 2.1, 2.3, 2.5]
+    drawn = [BLOCKS.index(block) for block in sparkline(losses, 12)]
+    assert len(drawn) == len(losses) and drawn[:2] == [7, 7]
+    assert drawn[7] == 0 == min(drawn)
+    assert drawn[1:8] == sorted(drawn[1:8], reverse=True) and drawn[7:] == sorted(set(drawn[7:]))
+
+
+def test_a_curve_of_more_losses_than_columns_has_the_mean_of_several_in_each() -> None:
+    assert sparkline([1.0, 3.0, 4.0, 6.0, 2.0, 2.0], 3) == sparkline([2.0, 5.0, 2.0], 3) == "▁█▁"
+    assert sparkline([1.5, 1.5], 5) == "▁▁"
 
 
 def test_a_line_is_broken_between_words_and_never_within_one() -> None:
@@ -64,6 +87,19 @@ def test_a_live_line_clears_all_rows_that_a_narrower_terminal_broke_it_into(monk
     monkeypatch.setattr(Terminal, "fileno", lambda self: 2)
     live.draw("y")
     assert stream.getvalue() == "x" * 79 + "\x1b[3A\r\x1b[J" + "y"
+
+
+def test_several_live_lines_are_cleared_together_from_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    live = LiveLine(stream)
+    live.draw("x" * 79, "y" * 30)
+    live.draw("z")
+    assert stream.getvalue() == "x" * 79 + "\n" + "y" * 30 + "\x1b[1A\r\x1b[J" + "z"
+    live.draw("x" * 30, "y" * 45)
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((20, 9)))
+    monkeypatch.setattr(Terminal, "fileno", lambda self: 2)
+    live.clear()
+    assert stream.getvalue().endswith("y" * 45 + "\x1b[4A\r\x1b[J")
 
 
 def test_a_live_line_is_not_drawn_where_there_is_no_terminal() -> None:

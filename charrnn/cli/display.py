@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from tqdm import tqdm
 
-from charrnn.cli.terminal import LiveLine, columns, fitting, say
+from charrnn.cli.terminal import LiveLine, columns, fitting, rows, say
 from charrnn.report.novelty import summary
 from charrnn.report.scores import NOUNS, code_point, short
 from charrnn.report.yardsticks import lines
@@ -23,6 +24,9 @@ from charrnn.training.session import Evaluation, Event, Notice
 MARGIN = " " * 8
 HEAD = 10  # columns before what a line of the pre-flight says
 BAR = 20  # columns of the bar, at most
+BLOCKS = "▁▂▃▄▅▆▇█"
+CURVE = 60  # columns of the curve, at most
+ROWS = 8  # a terminal of fewer keeps its rows for the text
 
 
 class Display:
@@ -90,6 +94,11 @@ class Display:
         self._characters, self._shown = 0, 0.0
         self._began = trainer.progress()
         self._session = session
+        self._losses = [
+            (row["step"], float(row["validation"]))
+            for row in session.run.metrics()
+            if isinstance(row.get("validation"), int | float)
+        ]
         return need
 
     def show(self, event: Event) -> None:
@@ -110,23 +119,26 @@ class Display:
         progress, elapsed = trainer.progress(), now - self._started
         done = progress - self._began
         left = _duration(elapsed * (1 - progress) / done) if done > 0 else "?"
-        self._live.draw(
-            bar_line(
-                columns(sys.stderr) - 1,
-                progress,
-                f"step {event.number:,}",
-                f"{self._smooth:.3f} nats",
-                f"{self._smooth / math.log(2):.3f} bits",
-                f"gradient {event.gradient_norm:.2f}",
-                f"{self._characters / elapsed:,.0f} chars/s",
-                f"{left} left",
-            )
+        width = columns(sys.stderr) - 1
+        curve = curve_line(width, self._losses) if rows(sys.stderr) >= ROWS else ""
+        bar = bar_line(
+            width,
+            progress,
+            f"step {event.number:,}",
+            f"{self._smooth:.3f} nats",
+            f"{self._smooth / math.log(2):.3f} bits",
+            f"gradient {event.gradient_norm:.2f}",
+            f"{self._characters / elapsed:,.0f} chars/s",
+            f"{left} left",
         )
+        self._live.draw(bar, *([curve] if curve else []))
 
     def _evaluation(self, event: Evaluation) -> None:
         line = f"step {event.step:>6,}  epoch {event.epochs:5.2f}  train {event.train:.4f}"
         if event.validation:
             nats = event.validation.nats_per_char
+            # After a rollback, those beyond the checkpoint do not count.
+            self._losses = [*(loss for loss in self._losses if loss[0] < event.step), (event.step, nats)]
             line += f"  validation {nats:.4f} nats {nats / math.log(2):.4f} bits{' best' if event.improved else ''}"
         self._write(line)
         self._write(MARGIN + self._sample(event.sample))
@@ -193,6 +205,36 @@ def bar_line(width: int, progress: float, step: str, nats: str, bits: str, gradi
     full = round(room * progress)
     percent, rest = line[:4], line[4:]
     return f"{percent}  {'█' * full}{'░' * (room - full)}{rest}"
+
+
+def curve_line(width: int, losses: Sequence[tuple[int, float]]) -> str:
+    """The validation losses (step, nats) so far as a curve of one line in at most `width` columns, with the best.
+
+    Empty for fewer than two, and where the curve would have fewer columns than evaluations up to 10. Of more losses
+    than columns, each column has the mean of several.
+    """
+    if len(losses) < 2:
+        return ""
+    step, best = min(losses, key=lambda loss: loss[1])
+    head, tail = f"{'':6}validation ", f"  best {best:.4f} at step {step:,}"
+    room = min(width - len(head) - len(tail), CURVE)
+    if room < min(len(losses), 10):
+        return ""
+    return head + sparkline([nats for _, nats in losses], room) + tail
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The values as blocks of eight heights, in at most `width` columns.
+
+    The highest stands for the largest value after the first quarter: what is above it, as the steep beginning of a
+    loss, is cut off, and what comes later can be told apart.
+    """
+    n, columns = len(values), min(len(values), width)
+    bounds = [i * n // columns for i in range(columns + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(bounds)]
+    low, high = min(means), max(means[columns // 4 :])
+    span = high - low or 1.0
+    return "".join(BLOCKS[min(int((mean - low) / span * len(BLOCKS)), len(BLOCKS) - 1)] for mean in means)
 
 
 def _duration(seconds: float) -> str:

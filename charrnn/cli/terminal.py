@@ -26,6 +26,14 @@ def columns(stream: TextIO) -> int:
         return 80
 
 
+def rows(stream: TextIO) -> int:
+    """The height of the terminal behind `stream`; 24 where there is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).lines or 24
+    except (OSError, ValueError):
+        return 24
+
+
 def wrapped(line: str, width: int, indent: int = INDENT) -> str:
     """A line broken between words, never within one, so that it fits into `width` columns."""
     if len(line) <= width:
@@ -66,27 +74,28 @@ def fitting(fields: Sequence[tuple[int, str]], width: int, gap: int = 2) -> str:
 
 
 class LiveLine:
-    """A line at the bottom of a terminal that is drawn anew in place, under what is printed meanwhile.
+    """Lines at the bottom of a terminal that are drawn anew in place, under what is printed meanwhile.
 
-    Where `stream` is no terminal there is none, and nothing is drawn.
+    Where `stream` is no terminal there are none, and nothing is drawn.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.shown = stream, stream.isatty()
-        self._drawn = 0  # characters of the line that stands there now
+        self._drawn: list[int] = []  # characters of each line that stands there now
 
-    def draw(self, line: str) -> None:
-        """Replaces the line; it must fit into `columns` less one."""
+    def draw(self, *lines: str) -> None:
+        """Replaces the lines; each must fit into `columns` less one."""
         if self.shown:
             self.clear()
-            self.stream.write(line)
+            self.stream.write("\n".join(lines))
             self.stream.flush()
-            self._drawn = len(line)
+            self._drawn = [len(line) for line in lines]
 
     def clear(self) -> None:
-        """Takes the line away, with the lines into which a terminal that has become narrower has broken it."""
+        """Takes the lines away, with those into which a terminal that has become narrower has broken them."""
         if self._drawn:
-            above = (self._drawn - 1) // columns(self.stream)
+            width = columns(self.stream)
+            above = sum(max(length - 1, 0) // width + 1 for length in self._drawn) - 1
             self.stream.write((f"\x1b[{above}A" if above else "") + "\r\x1b[J")
             self.stream.flush()
-            self._drawn = 0
+            self._drawn = []
