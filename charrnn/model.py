@@ -24,8 +24,9 @@ from charrnn.errors import (
 )
 from charrnn.inference.beam import beam_search
 from charrnn.inference.pieces import Pieces, draw_pieces
-from charrnn.inference.sampling import Choice, Sampler, until
+from charrnn.inference.sampling import Choice, Sampler, Written, until
 from charrnn.inference.scoring import Score, begins, evaluate
+from charrnn.inference.surprise import ALTERNATIVES, Prediction, surprises
 from charrnn.network.buffers import Array
 from charrnn.network.parameters import Architecture, Parameters, from_arrays, widened
 from charrnn.network.products import unflagged
@@ -171,7 +172,8 @@ class Model:
 
         The options are those of `stream`.
         """
-        return "".join(self.stream(prompt, length=_length(length), stop=stop, **options))
+        stops, length = self._stops(stop), _length(length)
+        return self._text((int(ids[0]) for ids in self._sampler(prompt, 1, options)), length, stops)
 
     def samples(
         self,
@@ -187,7 +189,7 @@ class Model:
         stops = self._stops(stop)
         drawn = self._sampler(prompt, count, options)
         columns = np.array(list(islice(drawn, length)), dtype=np.intp).reshape(length, count)
-        return ["".join(self._written(column.tolist(), length, stops)) for column in columns.T]
+        return [self._text(column.tolist(), length, stops) for column in columns.T]
 
     def beam(
         self,
@@ -218,7 +220,7 @@ class Model:
 
         ids = self._prompt(prompt, state, unknown)
         found = beam_search(self.parameters, ids, count, length, state, self.end, ended if stops else None)
-        return [("".join(self._written(beam.ids, None, ())), beam.log_probability) for beam in found]
+        return [(self._text(beam.ids, None, ()), beam.log_probability) for beam in found]
 
     def pieces(
         self,
@@ -255,10 +257,47 @@ class Model:
             of_turn = None if seed is None else int(np.random.SeedSequence([seed, turn]).generate_state(1)[0])
             return self._sampler(prompt, n, {**options, "seed": of_turn})
 
-        def text(ids: list[int]) -> str:
-            return normalized(prompt, self.normalize) + self.tokenizer.decode(np.array(ids, np.intp))
+        begun = self.encode(prompt, options.get("unknown", "error"), "the prompt").tolist()
+
+        def text(ids: list[int]) -> Written:
+            written = self.tokenizer.decode(np.array(ids, np.intp))
+            return Written(normalized(prompt, self.normalize) + written, [*begun, *ids])
 
         return draw_pieces(sampler, text, end, count, known, length, tries)
+
+    def predictions(
+        self, text: str, prompt: str = "", *, alternatives: int = ALTERNATIVES, unknown: str = "error"
+    ) -> list[Prediction]:
+        """What the model thinks of each symbol of a text that goes on from `prompt`, before it comes: its probability
+        and rank, and the `alternatives` most probable symbols.
+
+        The probabilities are the model's own, at temperature 1 and of all symbols, however the text was drawn. What
+        `sample`, `samples`, `beam` or `pieces` gave is read as the very symbols that were written; any other text is
+        cut into symbols as by `encode`, to which `unknown` belongs. Without a prompt it begins as a sample does, so
+        that its first symbol is predicted too.
+        """
+        alternatives = arguments.whole("alternatives", alternatives, 1)
+        before = self._prompt(prompt, None, unknown)
+        ids = text.ids if isinstance(text, Written) else self.encode(text, unknown).tolist()
+        if not len(ids):
+            return []
+        whole = np.concatenate([before.astype(np.intp), np.array(ids, np.intp)])
+        parts = surprises(self.parameters, whole, alternatives, end=self.end)
+        told = [one for part in parts for one in part.predictions(self.tokenizer.names)][-len(ids) :]
+        texts = list(self.tokenizer.decoded(ids))
+        texts[len(ids) - 1 :] = ["".join(texts[len(ids) - 1 :])]  # of a character that is cut off, one more
+        return [replace(one, text=each) for one, each in zip(told, texts, strict=True)]
+
+    def _text(self, ids: Iterable[int], length: int | None, stops: tuple[str, ...]) -> Written:
+        """As `_written`, with the ids that were needed for it."""
+        read: list[int] = []
+
+        def noted() -> Iterator[int]:
+            for i in ids:
+                read.append(i)
+                yield i
+
+        return Written("".join(self._written(noted(), length, stops)), read)
 
     def _written(self, ids: Iterable[int], length: int | None, stops: tuple[str, ...]) -> Iterator[str]:
         """The text of the first `length` ids, or of those up to and with the first of the texts `stops`; for a symbol

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from calls import charrnn as command
+from oracle import probabilities
 
 import charrnn
 from charrnn.cli.written import write_pieces
 from charrnn.inference.pieces import Pieces
+from charrnn.network.parameters import Architecture, Parameters
+from charrnn.registry import BYTES
 
 SMALL: dict[str, Any] = dict(hidden=(8,), seq_length=10, batch_size=4, max_steps=20, threads=1)
 KEYS = {"run", "prompt", "samples", "thrown_away", "top_k", "top_p", "repetition_penalty", "seed", "unknown"}
@@ -60,6 +66,9 @@ def test_each_temperature_writes_below_its_heading_from_the_same_seed() -> None:
         (["--beam", "2", "--length", "0"], "--length 0"),
         (["--beam", "2", "--stop", "Ω"], "--stop 'Ω'"),
         (["--beam", "0"], "--beam"),
+        (["--show-probs", "--novelty", "own"], "--show-probs and --novelty"),
+        (["--show-probs", "--length", "0"], "--length 0"),
+        (["--show-probs", "-i"], "--interactive"),
         (["--beam", "10001"], "--beam: must be at most 10000"),
     ],
 )
@@ -78,6 +87,8 @@ def test_what_does_not_go_together_is_told(arguments: list[str], words: str) -> 
         ["t", "--stop", "\\n", "--stop", "a"],
         ["lines", "--pieces", "3", "--temperature", "1.5", "--seed", "2"],
         ["t", "--beam", "3"],
+        ["t", "--show-probs", "--novelty", "own"],
+        ["lines", "--show-probs", "--pieces", "3", "--seed", "2"],
     ],
     ids=" ".join,
 )
@@ -86,10 +97,96 @@ def test_every_kind_of_sample_is_data_of_one_shape(arguments: list[str]) -> None
     data = json.loads(done.out)
     assert done.code == 0 and set(data) == KEYS
     for sample in data["samples"]:
-        assert set(sample) == {"text", "temperature", "log_probability", "novelty"} and sample["text"]
+        assert set(sample) == {"text", "temperature", "log_probability", "novelty", "characters"} and sample["text"]
+        assert (sample["characters"] is not None) == ("--show-probs" in arguments)
         assert (sample["log_probability"] is None) == (sample["temperature"] is not None) == ("--beam" not in arguments)
         assert (sample["novelty"] is not None) == ("--novelty" in arguments)
     assert (data["thrown_away"] is not None) == ("--pieces" in arguments)
+
+
+@pytest.mark.parametrize(
+    "how", [["--temperature", "0.5", "--top-k", "3"], ["--greedy"], ["--num-samples", "2", "--repetition-penalty", "2"]]
+)
+def test_probabilities_are_those_of_the_network_however_the_text_was_drawn(how: list[str]) -> None:
+    model = charrnn.load("runs/t")
+    done = command("sample", "t", "--prompt", "the ", "--length", "30", "--seed", "1", "--json", "--show-probs", *how)
+    for sample in json.loads(done.out)["samples"]:
+        assert "".join(one["character"] for one in sample["characters"]) == sample["text"]
+        ids = model.encode("the " + sample["text"])
+        A = probabilities(model.parameters, ids[:-1])[3:]
+        for one, a, i in zip(sample["characters"], A, ids[4:], strict=True):
+            assert one["probability"] == pytest.approx(a[i], rel=1e-4)
+            assert one["rank"] == 1 + (a > a[i]).sum()
+            best = sorted(range(len(a)), key=lambda k: -a[k])[:3]
+            assert dict(one["alternatives"]) == pytest.approx({model.symbols[k]: a[k] for k in best}, abs=1e-5)
+
+
+def test_the_probabilities_of_a_beam_and_of_a_piece_make_up_those_of_the_whole() -> None:
+    arguments = ["sample", "t", "--beam", "3", "--length", "30", "--prompt", "the ", "--stop", ".", "--json"]
+    for sample in json.loads(command(*arguments, "--show-probs").out)["samples"]:
+        total = sum(one["log_probability"] for one in sample["characters"])
+        assert total == pytest.approx(sample["log_probability"], abs=1e-4)
+    model, arguments = charrnn.load("runs/lines"), ["sample", "lines", "--pieces", "3", "--prompt", "th", "--json"]
+    for sample in json.loads(command(*arguments, "--show-probs").out)["samples"]:
+        nats = [one["log_probability"] for one in sample["characters"]]
+        # `score` reads the same piece from its beginning to its end, which the sample leaves out.
+        assert nats == pytest.approx(model.score(sample["text"]).log_probabilities[:-1].tolist(), abs=1e-5)
+
+
+def test_each_character_has_its_mark_below_or_its_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = charrnn.load("runs/t")
+    drawn = ((seed, model.sample(40, "the ", temperature=0.8, seed=seed)) for seed in range(1000))
+    seed, text = next((seed, text) for seed, text in drawn if "\n" not in text)
+    arguments = ["sample", "t", "--prompt", "the ", "--length", "40", "--seed", str(seed), "--show-probs"]
+    marks = "".join(
+        " .:+#"[sum(p.probability <= 2.0**-b for b in (1, 2, 4, 8))] for p in model.predictions(text, "the ")
+    )
+    assert marks.strip()
+    done = command(*arguments)
+    legend = "probability at temperature 1: . <50%  : <25%  + <6%  # <0.4%; unmarked: more"
+    assert done.out == f"the {text}\n    {marks}".rstrip() + f"\n\n{legend}\n"
+    monkeypatch.setattr("charrnn.cli.terminal.colours", lambda: True)
+    coloured = command(*arguments).out
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured.split("\n")[0]) == f"the {text}"
+    painted = "".join(m[1] for m in re.finditer(r"\x1b\[38;5;16;48;5;\d+m(.*?)\x1b\[0m", coloured.split("\n")[0]))
+    assert painted == "".join(c for c, mark in zip(text, marks, strict=True) if mark != " ")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [["--num-samples", "2"], ["--beam", "2"], ["--temperature", "0.5,1"], ["--temperature", "0.7"]],
+    ids=" ".join,
+)
+def test_with_probabilities_the_same_text_is_written_under_one_legend(how: list[str]) -> None:
+    seed = [] if "--beam" in how else ["--seed", "3"]
+    arguments = ["sample", "t", "--length", "30", "--prompt", "the ", *seed, *how]
+    texts = [sample["text"] for sample in json.loads(command(*arguments, "--json").out)["samples"]]
+    done = command(*arguments, "--show-probs")
+    assert done.out.count("probability at temperature 1") == 1 and done.out.splitlines()[-1].startswith("probability")
+    for text in texts:
+        first = f"the {text}".replace("\n", "⏎\n").split("\n")[0]
+        assert first in done.out.splitlines()
+
+
+def test_what_a_model_of_bytes_or_graphemes_wrote_is_read_as_it_was_written() -> None:
+    weights = Parameters(Architecture(256, (4,)), np.float64)
+    weights["b_a"][[0x61, 0xC3, 0xA9]] = 9.0  # a, and the two bytes of é, in any order
+    model = charrnn.Model(weights, BYTES, unit="byte")
+    for text in [
+        model.sample(60, "a", seed=1),
+        *model.samples(3, 61, "a", seed=2, stop="aaa"),
+        model.beam(2, 9, "a")[1][0],
+    ]:
+        found = model.predictions(text, "a")
+        assert "".join(one.text for one in found) == text
+        p = np.exp(9) / (3 * np.exp(9) + 253)
+        assert [one.probability for one in found] == pytest.approx([p] * len(text.ids))
+        assert bytes(text.ids).decode("utf-8", "replace") == text == pickle.loads(pickle.dumps(text))
+    assert "\ufffd" in model.sample(60, "a", seed=1)
+    joining = charrnn.Model(Parameters(Architecture(3, (4,)), np.float64), ["a", "e", "\u0301"], unit="grapheme")
+    text = joining.sample(30, "a", seed=1)
+    assert "e\u0301" in text  # which would be another grapheme, unknown to the model
+    assert [one.symbol for one in joining.predictions(text, "a")] == list(text)
 
 
 def test_pieces_as_data_are_those_that_are_printed() -> None:

@@ -22,7 +22,7 @@ from charrnn.inference.scoring import evaluate
 from charrnn.inference.surprise import Tally, bits, surprises
 from charrnn.network.parameters import Architecture, Parameters, initial
 from charrnn.report.per_character import writing
-from charrnn.report.surprise import shown
+from charrnn.report.surprise import joined, legend, legend_of_probabilities, shown
 
 __all__ = ["trained"]
 IDS = np.random.default_rng(1).integers(0, 7, 500)
@@ -112,19 +112,31 @@ def test_a_character_held_impossible_is_null_in_json_and_a_file_that_fails_leave
 
 def test_a_text_is_marked_under_each_line_and_in_colour_it_is_the_same_text() -> None:
     text, surprise = "ab\tc\nd語e", [math.nan, 0.5, 1.5, 3, 5, 9, 9, 1]
-    assert list(shown(text, surprise, colour=False))[:-1] == ["ab\\tc⏎", "  ..:+", "d語e", "###."]
-    *lines, legend = shown(text, surprise, colour=True)
+    assert list(shown(text, surprise, colour=False)) == ["ab\\tc⏎", "  ..:+", "d語e", "###."]
+    lines = list(shown(text, surprise, colour=True))
     assert [ESCAPE.sub("", line) for line in lines] == ["ab\\tc⏎", "d語e"]
     assert lines[0].startswith("ab\x1b[") and all(line.endswith("\x1b[0m") for line in lines)
     assert [ESCAPE.search(line[i:]) is not None for i, line in enumerate(lines)] == [True, True]
-    assert "1 to 2" in legend and "over 8" in legend
-    (control, marks, _) = shown("\x1b[2J", [0.0] * 4, colour=False)
+    assert "1 to 2" in legend(True) and "over 8" in legend(True)
+    (control, marks) = shown("\x1b[2J", [0.0] * 4, colour=False)
     assert control == "\\x1b[2J" and marks == ""
 
 
 def test_long_lines_are_broken_at_the_width_and_marks_stay_below_their_characters() -> None:
-    *lines, legend = shown("xy" * 50, [0.0, 9.0] * 50, colour=False)
-    assert lines == ["xy" * 40, " #" * 40, "xy" * 10, " #" * 10] and len(legend) <= 80
+    lines = list(shown("xy" * 50, [0.0, 9.0] * 50, colour=False))
+    assert lines == ["xy" * 40, " #" * 40, "xy" * 10, " #" * 10]
+
+
+def test_the_legends_name_the_same_levels_in_bits_and_in_probabilities_and_fit_80_columns() -> None:
+    assert legend(False) == "surprise in bits: . 1 to 2  : 2 to 4  + 4 to 8  # over 8; unmarked: below 1"
+    chances = re.findall(r"<([\d.]+)%", legend_of_probabilities(False))
+    assert [round(-math.log2(float(chance) / 100)) for chance in chances] == [1, 2, 4, 8]
+    for colour in (False, True):
+        assert all(len(ESCAPE.sub("", line)) <= 80 for line in (legend(colour), legend_of_probabilities(colour)))
+
+
+def test_the_surprise_of_a_character_of_several_symbols_is_that_of_all_of_them() -> None:
+    assert joined(["a", "", "é", "b"], [1.0, 2.0, 3.0, 4.0]) == (["a", "é", "b"], [1.0, 5.0, 4.0])
 
 
 def test_eval_writes_the_parts_of_a_runs_own_text_at_their_places(trained: Path) -> None:

@@ -201,25 +201,17 @@ def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) ->
 
 def _show_text(model: Model, ids: Any, length: int, color: str) -> None:
     from charrnn.inference.surprise import bits
+    from charrnn.report.surprise import WIDTH, joined, legend
     from charrnn.report.surprise import shown as drawn
 
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     beginning = ids[:length]
     if len(beginning) < len(ids):
         print(f"the first {length:,} of {len(ids):,} characters (--show-length)", file=sys.stderr)
-    texts: list[str] = []
-    surprise: list[float] = []
-    waiting = 0.0
-    told = chain(
-        bits(model.parameters, beginning, model.end), repeat(0.0)
-    )  # one more text where a character is cut off
-    for text, value in zip(model.tokenizer.decoded(beginning.tolist()), told, strict=False):
-        waiting += value  # of the bytes of a character
-        if text:
-            texts.append(text)
-            surprise.append(waiting)
-            waiting = 0.0
+    told = bits(model.parameters, beginning, model.end)
+    # One more text where a character is cut off.
+    texts, surprise = joined(model.tokenizer.decoded(beginning.tolist()), chain(told, repeat(0.0)))
     painted = color == "always" or (color == "auto" and terminal.colours())
-    for line in drawn(texts, surprise, colour=painted):
+    width = min(terminal.columns(sys.stdout), WIDTH)
+    for line in (*drawn(texts, surprise, colour=painted, width=width), legend(painted), ""):
         sys.stdout.write(f"{line}\n")
-    sys.stdout.write("\n")

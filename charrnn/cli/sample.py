@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charrnn.cli.options import RUN_HELP, Ckpt, check_utf8, chosen, one_checkpoint
-from charrnn.cli.written import as_shown, compared, told, write_apart, write_json, write_pieces, write_samples
+from charrnn.cli.written import (
+    as_shown,
+    compared,
+    plain,
+    told,
+    with_probabilities,
+    write_apart,
+    write_json,
+    write_pieces,
+    write_samples,
+)
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -107,6 +117,15 @@ def sample(
             metavar="PATH",
         ),
     ] = None,
+    show_probs: Annotated[
+        bool,
+        typer.Option(
+            "--show-probs",
+            help="Colour each character by the probability that the model gives it, at temperature 1 and among all "
+            "characters, however it is drawn. Where there are no colours, marks stand in a line below each; with "
+            "--json, it is probabilities and what else was probable.",
+        ),
+    ] = False,
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Type, and let the model go on, in turns that can be undone.")
     ] = False,
@@ -132,9 +151,11 @@ def sample(
         _check_alone("--beam", {**together, **drawing, "--pieces": pieces, "--interactive": interactive})
     if beam is not None and length == 0:
         raise ConfigError("--length 0: a search has an end; give a length")
-    if length == 0 and (num_samples > 1 or several or pieces or novelty or as_json):
+    if show_probs and novelty and not as_json:
+        raise ConfigError("--show-probs and --novelty: both mark the text; leave one out, or add --json")
+    if length == 0 and (num_samples > 1 or several or pieces or novelty or show_probs or as_json):
         raise ConfigError("--length 0: a text without end is one sample and nothing else; give a length")
-    if interactive and (num_samples > 1 or several or pieces or novelty or as_json or prompt_file):
+    if interactive and (num_samples > 1 or several or pieces or novelty or show_probs or as_json or prompt_file):
         raise ConfigError("--interactive: goes with --prompt, --length and how symbols are drawn; leave the rest out")
     if "" in (stop or []):
         raise ConfigError("--stop: an empty text is found at once; give at least one character")
@@ -175,15 +196,21 @@ def sample(
     drawn: list[Options] = [{**options, **choice} for choice in choices]
     stops = [_unescaped(text) for text in stop or []]
     sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
+    show, legend = with_probabilities(model, unknown) if show_probs and not as_json else (None, "")
+
+    def data(text: str, given: str) -> dict[str, Any]:
+        found = model.predictions(text, given, unknown=unknown) if show_probs else None
+        return {"text": text, "characters": found and [one.as_dict() for one in found]}
+
     if pieces is not None:
         known = _known(path, model) if new else set[str]()
         most = 10_000 if length is None else length
         whole = model.pieces(pieces, known=known, length=most, prompt=given, **drawn[0])
         if as_json:
-            samples = [{"text": piece, "temperature": told(drawn[0])} for piece in whole.kept]
+            samples = [{**data(piece, ""), "temperature": told(drawn[0])} for piece in whole.kept]
             thrown = {"known": whole.known, "again": whole.again, "spoilt": whole.spoilt}
             write_json(path, given, samples, options, thrown_away=thrown)
-        write_pieces(model, pieces, whole, bool(known), quiet=as_json)
+        write_pieces(model, pieces, whole, bool(known), as_json, show, legend)
         return
     if interactive:
         _converse(model, given, length or 200, stops, drawn[0])
@@ -192,21 +219,23 @@ def sample(
     if beam is not None:
         found = model.beam(beam, length, given, stop=stops, unknown=unknown)
         if as_json:
-            write_json(path, given, [{"text": text, "log_probability": p} for text, p in found], options)
+            write_json(path, given, [{**data(text, given), "log_probability": p} for text, p in found], options)
             return
-        write_apart(f"log-probability {p:.4f} nats\n{as_shown(given + text)}" for text, p in found)
+        write_apart(f"log-probability {p:.4f} nats\n{(show or plain)(given, text)}" for text, p in found)
+        sys.stdout.write(legend)
         return
     if as_json:
         samples = []
         for each in drawn:
             for text in model.samples(num_samples, length, given, stop=stops, **each):
                 copied = None if corpus is None else compared(text, corpus).as_dict()
-                samples.append({"text": text, "temperature": told(each), "novelty": copied})
+                samples.append({**data(text, given), "temperature": told(each), "novelty": copied})
         write_json(path, given, samples, options)
         return
     for i, each in enumerate(drawn):
         head = f"{chr(10) if i else ''}temperature {told(each):g}\n\n" if several else ""
-        write_samples(model, given, num_samples, length, stops, each, corpus, head)
+        write_samples(model, given, num_samples, length, stops, each, corpus, head, show)
+    sys.stdout.write(legend)
 
 
 def _temperatures(given: str) -> list[float]:

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from charrnn.inference.sampling import Sampler
+from charrnn.inference.sampling import Sampler, Written
 
 FEWEST, MOST = 16, 64  # pieces drawn side by side
 
@@ -17,7 +17,7 @@ FEWEST, MOST = 16, 64  # pieces drawn side by side
 class Pieces:
     """The pieces that were kept, and how many were thrown away: known, drawn a second time, empty or too long."""
 
-    kept: list[str] = field(default_factory=list)
+    kept: list[Written] = field(default_factory=list)
     known: int = 0
     again: int = 0
     spoilt: int = 0
@@ -30,7 +30,7 @@ class Pieces:
 
 def draw_pieces(
     sampler: Callable[[int, int], Sampler],
-    text: Callable[[list[int]], str],
+    text: Callable[[list[int]], Written],
     end: int,
     count: int,
     known: Collection[str],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -55,6 +55,20 @@ class Choice:
             raise ConfigError(
                 f"repetition_penalty {self.repetition_penalty:g}: must be from 1, which is none, to 10000"
             )
+
+
+class Written(str):
+    """A text that a model wrote, with the ids of the symbols that it is made of.
+
+    Read again from the text alone, bytes that are no UTF-8 and graphemes that join would be others.
+    """
+
+    ids: Sequence[int]
+
+    def __new__(cls, text: str, ids: Sequence[int] = ()) -> Written:
+        made = super().__new__(cls, text)
+        made.ids = ids
+        return made
 
 
 class Sampler(Iterator[Array]):

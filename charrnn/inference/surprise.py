@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,44 @@ from charrnn.network.parameters import Parameters
 from charrnn.network.stack import Stack, State
 
 ALTERNATIVES = 3
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model thought of one symbol of a text before it came.
+
+    symbol: as in the vocabulary, of a byte its name. log_probability: in nats, of the symbol that came. rank: 1 where
+    no other was more probable. alternatives: the most probable symbols, with their probabilities. text: what the symbol
+    adds to the text, "" for a byte that does not end a character.
+    """
+
+    symbol: str
+    log_probability: float
+    rank: int
+    alternatives: list[tuple[str, float]]
+    text: str = ""
+
+    @property
+    def probability(self) -> float:
+        """From 0 to 1."""
+        return math.exp(self.log_probability)
+
+    @property
+    def bits(self) -> float:
+        """The surprise −log₂ of the probability."""
+        return -self.log_probability / math.log(2)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it; null stands for the infinite surprise of what had the probability 0."""
+        finite = math.isfinite(self.log_probability)
+        return {
+            "character": self.symbol,
+            "probability": float(f"{self.probability:.6g}"),
+            "log_probability": round(self.log_probability, 6) if finite else None,
+            "bits": round(self.bits, 6) if finite else None,
+            "rank": self.rank,
+            "alternatives": [[symbol, round(p, 6)] for symbol, p in self.alternatives],
+        }
 
 
 @dataclass(frozen=True)
@@ -33,6 +72,20 @@ class Surprise:
     ranks: Array
     alternatives: Array
     probabilities: Array
+
+    def predictions(self, names: Sequence[str]) -> Iterator[Prediction]:
+        """Each of them, with the names of the symbols."""
+        columns = zip(
+            self.targets.tolist(),
+            self.log_probabilities.tolist(),
+            self.ranks.tolist(),
+            self.alternatives.tolist(),
+            self.probabilities.tolist(),
+            strict=True,
+        )
+        for target, nats, rank, alternatives, probabilities in columns:
+            others = [(names[i], p) for i, p in zip(alternatives, probabilities, strict=True)]
+            yield Prediction(names[target], nats, rank, others)
 
 
 @dataclass

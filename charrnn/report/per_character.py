@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,42 +45,19 @@ def _csv(file: io.TextIOWrapper, symbols: Sequence[str]) -> Write:
     writer.writerow([*COLUMNS, *(f"{name}_{i}" for i in numbers for name in ("alternative", "probability"))])
 
     def write(part: str, offset: int, surprise: Surprise) -> None:
-        for at, symbol, nats, rank, alternatives in _rows(offset, surprise, symbols):
-            pairs = [cell for symbol, p in alternatives for cell in (symbol, f"{p:.6f}")]
-            writer.writerow([part, at, symbol, f"{nats:.6f}", f"{-nats / math.log(2):.6f}", rank, *pairs])
+        for at, told in enumerate(surprise.predictions(symbols), offset + surprise.start):
+            pairs = [cell for symbol, p in told.alternatives for cell in (symbol, f"{p:.6f}")]
+            writer.writerow(
+                [part, at, told.symbol, f"{told.log_probability:.6f}", f"{told.bits:.6f}", told.rank, *pairs]
+            )
 
     return write
 
 
 def _json_lines(file: io.TextIOWrapper, symbols: Sequence[str]) -> Write:
     def write(part: str, offset: int, surprise: Surprise) -> None:
-        for at, symbol, nats, rank, alternatives in _rows(offset, surprise, symbols):
-            finite = math.isfinite(nats)
-            row = {
-                "part": part,
-                "offset": at,
-                "character": symbol,
-                "log_probability": round(nats, 6) if finite else None,
-                "bits": round(-nats / math.log(2), 6) if finite else None,
-                "rank": rank,
-                "alternatives": [[symbol, round(p, 6)] for symbol, p in alternatives],
-            }
+        for at, told in enumerate(surprise.predictions(symbols), offset + surprise.start):
+            row = {"part": part, "offset": at, **told.as_dict()}
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
     return write
-
-
-def _rows(
-    offset: int, surprise: Surprise, symbols: Sequence[str]
-) -> Iterator[tuple[int, str, float, int, list[tuple[str, float]]]]:
-    columns = zip(
-        surprise.targets.tolist(),
-        surprise.log_probabilities.tolist(),
-        surprise.ranks.tolist(),
-        surprise.alternatives.tolist(),
-        surprise.probabilities.tolist(),
-        strict=True,
-    )
-    for at, (target, nats, rank, alternatives, probabilities) in enumerate(columns, offset + surprise.start):
-        shown = [(symbols[i], p) for i, p in zip(alternatives, probabilities, strict=True)]
-        yield at, symbols[target], nats, rank, shown

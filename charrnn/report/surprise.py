@@ -10,6 +10,7 @@ LEVELS = (1.0, 2.0, 4.0, 8.0)  # bits from which a character is marked, and mark
 # Black on a ground of its own, which reads the same on a dark and on a light terminal (256 colours).
 GROUNDS = (None, 230, 222, 215, 203)
 MARKS = " .:+#"
+WIDTH = 80  # columns of a line, at most
 
 
 def level(bits: float) -> int:
@@ -17,8 +18,26 @@ def level(bits: float) -> int:
     return sum(bits >= bound for bound in LEVELS)
 
 
-def shown(text: Iterable[str], bits: Sequence[float], *, colour: bool, width: int = 80) -> Iterator[str]:
-    """The lines of a text of characters, of which each has its surprise in bits, and what the marks mean.
+def joined(text: Iterable[str], bits: Iterable[float]) -> tuple[list[str], list[float]]:
+    """Characters and their surprise, of the symbols' texts, of which "" is that of a byte within a character.
+
+    The surprise of a character is that of all its bytes.
+    """
+    texts: list[str] = []
+    surprise: list[float] = []
+    waiting = 0.0
+    for part, value in zip(text, bits, strict=False):
+        waiting += value
+        if part:
+            texts.append(part)
+            surprise.append(waiting)
+            waiting = 0.0
+    return texts, surprise
+
+
+def shown(text: Iterable[str], bits: Sequence[float], *, colour: bool, width: int = WIDTH) -> Iterator[str]:
+    """The lines of a text of characters, of which each has its surprise in bits; without colour, each with its marks
+    in a line below.
 
     A line end is shown as ⏎, another character that does not print by its escape.
     """
@@ -36,7 +55,6 @@ def shown(text: Iterable[str], bits: Sequence[float], *, colour: bool, width: in
             cells, filled = [], 0
     if cells:
         yield from _line(cells, colour)
-    yield _legend(colour)
 
 
 def _line(cells: list[tuple[str, int]], colour: bool) -> Iterator[str]:
@@ -53,10 +71,20 @@ def _painted(text: str, strength: int) -> str:
     return text if ground is None else f"\x1b[38;5;16;48;5;{ground}m{text}\x1b[0m"
 
 
-def _legend(colour: bool) -> str:
+def legend(colour: bool) -> str:
+    """What the marks mean, in bits of surprise."""
     names = [f"{low:g} to {high:g}" for low, high in pairwise(LEVELS)] + [f"over {LEVELS[-1]:g}"]
-    keys = [_painted(f" {name} ", i) if colour else f"{MARKS[i]} {name}" for i, name in enumerate(names, 1)]
-    return f"surprise in bits: {'  '.join(keys)}; unmarked: below {LEVELS[0]:g}"
+    return f"surprise in bits: {_keys(names, colour)}; unmarked: below {LEVELS[0]:g}"
+
+
+def legend_of_probabilities(colour: bool) -> str:
+    """What the marks mean, in probabilities."""
+    names = [f"<{100 * 2**-bits:.1g}%" if bits > 2 else f"<{100 * 2**-bits:g}%" for bits in LEVELS]
+    return f"probability at temperature 1: {_keys(names, colour)}; unmarked: more"
+
+
+def _keys(names: Sequence[str], colour: bool) -> str:
+    return "  ".join(_painted(f" {name} ", i) if colour else f"{MARKS[i]} {name}" for i, name in enumerate(names, 1))
 
 
 def drawn(character: str) -> str:
