@@ -1,21 +1,62 @@
-"""The code that the documentation shows runs as it stands there."""
+"""The code and the commands that the documentation shows run as they stand there."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import charrnn as command
 
 import charrnn
+from charrnn.cli.commands import COMMANDS, load
 
 ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 TEXT = "The cat sat on the mat; the dog sat on the log.\n" * 40
+PLAY = "ROMEO:\nTo be, or not to be, that is the box.\n\nJULIET:\nWhy, stay and quickly leave me.\n\n" * 60
+SHORT = ["--threads", "1", "--max-steps"]  # what a training is cut to, with a number
+SMALL = ["--hidden", "8,8"]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.S | re.M)
+
+
+def text_of(path: str) -> str:
+    return (ROOT / path).read_text("utf-8")
 
 
 def snippets(path: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / path).read_text("utf-8"), re.S)
+    return [code for language, code in FENCED.findall(text_of(path)) if language == "python"]
+
+
+def shown(path: str) -> set[str]:
+    """Every command that a page names, in a block or in a line."""
+    text = FENCED.sub("", text_of(path))
+    blocks = re.findall(r"^ {4}(?:\$ )?(charrnn [a-z].*)$", text, re.M)
+    return {*blocks, *(" ".join(line.split()) for line in re.findall(r"`(charrnn [a-z][^`]*)`", text))}
+
+
+def run(path: str) -> list[str]:
+    """Does what a page shows, in its order: the commands after a $, and the code. What each has printed."""
+    printed, own = [], {"__name__": "snippet"}
+    for line, code in re.findall(r"^    \$ (charrnn [^\n]*)$|^```python\n(.*?)^```$", text_of(path), re.S | re.M):
+        if line.startswith("charrnn import net.pt"):  # needs PyTorch: tests/test_formats.py
+            continue
+        if line:
+            words = shlex.split(line)[1:]
+            if words[0] == "train":  # of a flag that is given twice, the last counts
+                words += [*SHORT, "30"] if "--resume" in words else [*SHORT, "20", *SMALL]
+            called = command(*words)
+            assert called.code == 0, (line, called.err)
+            printed.append(called.out + called.err)
+        else:
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(re.sub(r"max_steps=\d+", "max_steps=20, threads=1", code).replace("zeros(256)", "zeros(8)"), own)
+            printed.append(out.getvalue())
+    return printed
 
 
 @pytest.fixture
@@ -53,24 +94,38 @@ def test_what_the_architecture_page_adds_is_checked_and_trains(tmp_path: Path) -
     assert (result.model.parameters["gamma_h1"] != 1).any()
 
 
-def test_the_readme_trains_scores_samples_and_shows_surprise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("path", PAGES)
+def test_every_command_that_a_page_names_is_accepted_with_its_flags(path: str) -> None:
+    for line in shown(path):
+        name, *words = shlex.split(line, comments=True)[1:]
+        assert name in COMMANDS, line
+        if words and words != ["--help"]:  # more than the name of the command
+            load(name).make_context(name, words)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the README's few lines do not close the text
+@pytest.mark.parametrize(("path", "least"), [("README.md", 10), ("docs/tutorial.md", 11)])
+def test_the_commands_and_the_code_of_a_page_run_in_their_order(
+    path: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("data/tinyshakespeare.txt").write_text(PLAY)
     Path("corpus.txt").write_text(TEXT)
-    code = next(code for code in snippets("README.md") if "charrnn.train" in code)
-    code = code.replace("max_steps=500", "max_steps=20, threads=1")
-    exec(code, {"__name__": "snippet"})
-    shown = capsys.readouterr().out
-    assert "█" in shown and len(shown.splitlines()) > 10
+    Path("names.txt").write_text("ada\ngrace\nalan\nkurt\n" * 40)
+    if path == "README.md":
+        command("train", "corpus.txt", "--out", "runs/other-run", *SHORT, "20", *SMALL)
+    printed = run(path)
+    assert len(printed) >= least and all(printed)
+    assert path != "README.md" or "█" in "".join(printed)
 
 
 def test_every_test_that_the_page_on_reliability_names_is_there() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/reliability.md").read_text("utf-8")))
+    named = set(re.findall(r"`(test_\w+)`", text_of("docs/reliability.md")))
     there = {name for path in (ROOT / "tests").glob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())}
     assert len(named) > 25 and named <= there
 
 
 def test_the_readme_names_every_recipe() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
+    readme = text_of("README.md")
     assert all(f"`{path.stem}`" in readme for path in (ROOT / "configs").glob("*.yaml"))
