@@ -13,7 +13,7 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check torture test-mpi test-torch gradcheck bench experiments schema format dist sbom clean
+.PHONY: help demo test check torture test-mpi test-torch gradcheck bench experiments schema reference format dist sbom clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ experiments: $(VENV)/.product data/pydoc-topics.txt ## run the experiments on tr
 schema: $(VENV)/.product ## write the JSON schema of settings, for editors
 	$(bin)/python -c 'import json; from charrnn.training.settings import json_schema; \
 	    print(json.dumps(json_schema(), indent=1, ensure_ascii=False))' > configs/settings.schema.json
+
+reference: $(VENV)/.product ## write the reference of commands and of the Python interface, into docs/
+	$(bin)/python docs/reference.py
 
 format: $(VENV)/.dev ## format the code, and mend what the linter can mend
 	$(bin)/ruff format .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import runpy
 import shlex
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,20 @@ def test_what_the_architecture_page_adds_is_checked_and_trains(tmp_path: Path) -
     assert (result.model.parameters["gamma_h1"] != 1).any()
 
 
+@pytest.mark.parametrize("name", ["commands.md", "python.md"])
+def test_the_reference_is_what_commands_and_docstrings_say_now(name: str) -> None:
+    made, written = runpy.run_path(str(ROOT / "docs/reference.py"))["page"](name), text_of(f"docs/{name}")
+    assert made == written, "make reference"
+    if name == "commands.md":
+        assert all(f"\n## charrnn {command}\n" in written for command in COMMANDS)
+        assert all(f"`--{key.replace('_', '-')}" in written for key in charrnn.Settings.model_fields)
+    else:
+        assert all(f"\n### {public}\n" in written for public in charrnn.__all__)
+        methods = [method for method in vars(charrnn.Model) if not method.startswith("_")]
+        public = [method for method in methods if method not in charrnn.Model.__dataclass_fields__]
+        assert len(public) > 10 and all(f"\n#### Model.{method}" in written for method in public)
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_every_command_that_a_page_names_is_accepted_with_its_flags(path: str) -> None:
     for line in shown(path):
@@ -104,7 +119,7 @@ def test_every_command_that_a_page_names_is_accepted_with_its_flags(path: str) -
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the README's few lines do not close the text
-@pytest.mark.parametrize(("path", "least"), [("README.md", 10), ("docs/tutorial.md", 11)])
+@pytest.mark.parametrize(("path", "least"), [("README.md", 10), ("docs/tutorial.md", 11), ("docs/python.md", 5)])
 def test_the_commands_and_the_code_of_a_page_run_in_their_order(
     path: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

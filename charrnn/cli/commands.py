@@ -150,15 +150,22 @@ class Command(TyperCommand):
         with formatter.section("Examples"):
             formatter.write_dl(list(COMMANDS[self.name or ""].examples), col_max=60)
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes the sections in the order of their first flags."""
-        sections: dict[str, list[tuple[str, str]]] = {}
+    def sections(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+        """Name and help of every argument and flag, by the headings of their sections, which are in the order of their
+        first flags."""
+        found: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            own = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            own = "Options"
+            if record and parameter.param_type_name == "argument":
+                own, record = "Arguments", (record[0].partition(" <")[0], record[1])  # without its type in Python
             if record:
-                sections.setdefault(getattr(parameter, "rich_help_panel", None) or own, []).append(record)
-        for heading, records in sections.items():
+                found.setdefault(getattr(parameter, "rich_help_panel", None) or own, []).append(record)
+        return found
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the sections."""
+        for heading, records in self.sections(ctx).items():
             with formatter.section(heading):
                 formatter.write_dl(records)
 

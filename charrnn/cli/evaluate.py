@@ -34,7 +34,7 @@ def evaluate(
         typer.Argument(
             help="A run, a text, or a run and a text: a file, a directory, or - for standard input. Without a text the "
             "run's own is scored, without a run the newest good one scores.",
-            metavar="[RUN] [TEXT]",
+            metavar="RUN, TEXT",
             show_default=False,
         ),
     ] = None,

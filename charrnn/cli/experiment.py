@@ -14,7 +14,9 @@ OF_TEXT = NAMES[2:]
 
 
 def experiment(
-    name: Annotated[str, typer.Argument(help="influence, recall, regularisation, equal-time or pictures.")],
+    name: Annotated[
+        str, typer.Argument(help="influence, recall, regularisation, equal-time or pictures.", metavar="NAME")
+    ],
     corpus: Annotated[Path, typer.Option(help="Text of the last three.", metavar="PATH")] = Path(
         "data/pydoc-topics.txt"
     ),

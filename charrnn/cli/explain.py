@@ -13,7 +13,7 @@ from charrnn.training.settings import parse
 
 
 def explain(
-    text: Annotated[str, typer.Argument(help="2 to 12 characters.", metavar="[TEXT]", show_default=False)] = "hello",
+    text: Annotated[str, typer.Argument(help="2 to 12 characters.", metavar="TEXT", show_default=False)] = "hello",
     hidden: Annotated[str, typer.Option(help="Width of each layer, at most 8.", metavar="WIDTHS")] = "3",
     cell: Annotated[str, typer.Option(help="Recurrent cell.", metavar="NAME")] = "rnn",
     activation: Annotated[str, typer.Option(help="tanh, relu, sigmoid or identity.", metavar="NAME")] = "tanh",

@@ -19,7 +19,11 @@ T = 8
 def gradcheck(
     run: Annotated[
         Path | None,
-        typer.Argument(help="Run or checkpoint whose network is checked, instead of a small one.", show_default=False),
+        typer.Argument(
+            help="Run or checkpoint whose network is checked, instead of a small one.",
+            metavar="RUN",
+            show_default=False,
+        ),
     ] = None,
     hidden: Annotated[str, typer.Option(help="Width of each layer of the small network.", metavar="WIDTHS")] = "5,4",
     cell: Annotated[str, typer.Option(help="Recurrent cell of the small network.", metavar="NAME")] = "rnn",

@@ -18,7 +18,7 @@ def inspect(
         typer.Argument(
             help="A run, a text, or a run and a text, a file or - for standard input. Without a text it is measured on "
             "the run's own, without a run the newest good one is.",
-            metavar="[RUN] [TEXT]",
+            metavar="RUN, TEXT",
             show_default=False,
         ),
     ] = None,

@@ -16,7 +16,7 @@ from charrnn.errors import CheckpointError, shown
 
 def runs(
     directory: Annotated[
-        Path, typer.Argument(help="Directory that holds runs, or a run itself.", metavar="[DIR]", show_default=False)
+        Path, typer.Argument(help="Directory that holds runs, or a run itself.", metavar="DIR", show_default=False)
     ] = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 @with_settings
 def sweep(
-    corpus: Annotated[list[str], typer.Argument(help="Text files or directories.", show_default=False)],
+    corpus: Annotated[
+        list[str], typer.Argument(help="Text files or directories.", metavar="CORPUS", show_default=False)
+    ],
     vary: Annotated[
         list[str],
         typer.Option(

@@ -31,6 +31,7 @@ def train(
         typer.Argument(
             help="Text files, plain or compressed (.gz, .bz2, .xz, .zst), .jsonl or .parquet files, directories, or "
             "- for standard input.",
+            metavar="CORPUS",
             show_default=False,
         ),
     ] = None,
