@@ -15,6 +15,7 @@ from calls import charrnn as command
 
 import charrnn
 from charrnn.cli.commands import COMMANDS, load
+from charrnn.training.settings import FIELDS  # whose help lists what is registered when it is imported
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -49,7 +50,8 @@ def run(path: str) -> list[str]:
         if line:
             words = shlex.split(line)[1:]
             if words[0] == "train":  # of a flag that is given twice, the last counts
-                words += [*SHORT, "30"] if "--resume" in words else [*SHORT, "20", *SMALL]
+                given = {"--resume", "--init-from"} & set(words)  # the network is there
+                words += [*SHORT, "30"] if given else [*SHORT, "20", *SMALL]
             called = command(*words)
             assert called.code == 0, (line, called.err)
             printed.append(called.out + called.err)
@@ -101,7 +103,7 @@ def test_the_reference_is_what_commands_and_docstrings_say_now(name: str) -> Non
     assert made == written, "make reference"
     if name == "commands.md":
         assert all(f"\n## charrnn {command}\n" in written for command in COMMANDS)
-        assert all(f"`--{key.replace('_', '-')}" in written for key in charrnn.Settings.model_fields)
+        assert all(f"`--{key.replace('_', '-')}" in written for key in FIELDS)
     else:
         assert all(f"\n### {public}\n" in written for public in charrnn.__all__)
         methods = [method for method in vars(charrnn.Model) if not method.startswith("_")]
@@ -119,7 +121,9 @@ def test_every_command_that_a_page_names_is_accepted_with_its_flags(path: str) -
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the README's few lines do not close the text
-@pytest.mark.parametrize(("path", "least"), [("README.md", 10), ("docs/tutorial.md", 11), ("docs/python.md", 5)])
+@pytest.mark.parametrize(
+    ("path", "least"), [("README.md", 10), ("docs/tutorial.md", 11), ("docs/python.md", 5), ("docs/faq.md", 6)]
+)
 def test_the_commands_and_the_code_of_a_page_run_in_their_order(
     path: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,8 +132,11 @@ def test_the_commands_and_the_code_of_a_page_run_in_their_order(
     Path("data/tinyshakespeare.txt").write_text(PLAY)
     Path("corpus.txt").write_text(TEXT)
     Path("names.txt").write_text("ada\ngrace\nalan\nkurt\n" * 40)
-    if path == "README.md":
-        command("train", "corpus.txt", "--out", "runs/other-run", *SHORT, "20", *SMALL)
+    Path("book.txt").write_text(PLAY)
+    Path("small.txt").write_text(PLAY[:1500] + "à\n" * 20)
+    runs = {"README.md": [("corpus.txt", "runs/other-run")], "docs/faq.md": [("book.txt", "runs/book")]}
+    for text, out in runs.get(path, []):
+        assert command("train", text, "--out", out, *SHORT, "20", *SMALL).code == 0
     printed = run(path)
     assert len(printed) >= least and all(printed)
     assert path != "README.md" or "█" in "".join(printed)
