@@ -154,7 +154,7 @@ def test_parquet_without_its_package_names_what_to_install(tmp_path: Path, monke
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(
-        ConfigError, match=r"t\.parquet: .* needs the package pyarrow; pip install 'charrnn\[sources\]'"
+        ConfigError, match=r"t\.parquet: .* needs the package pyarrow; pip install 'charrnn-bptt\[sources\]'"
     ):
         encode_corpus([str(tmp_path / "t.parquet")])
 

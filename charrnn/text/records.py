@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from charrnn.errors import ConfigError, CorpusError, shown
+from charrnn.extras import install
 from charrnn.text.reading import uncompressed
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -60,8 +61,7 @@ def parquet_texts(name: str, file: IO[bytes], column: str) -> Texts:
         from pyarrow import parquet, types
     except ImportError:
         raise ConfigError(
-            f"{name}: a Parquet file needs the package pyarrow; pip install 'charrnn[sources]', or convert it into "
-            "JSON lines"
+            f"{name}: a Parquet file needs the package pyarrow; {install('sources')}, or convert it into JSON lines"
         ) from None
     try:
         opened = parquet.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER)
