@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import runpy
 import shlex
@@ -19,6 +20,7 @@ from charrnn.training.settings import FIELDS  # whose help lists what is registe
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 TEXT = "The cat sat on the mat; the dog sat on the log.\n" * 40
 PLAY = "ROMEO:\nTo be, or not to be, that is the box.\n\nJULIET:\nWhy, stay and quickly leave me.\n\n" * 60
 SHORT = ["--threads", "1", "--max-steps"]  # what a training is cut to, with a number
@@ -56,10 +58,15 @@ def run(path: str) -> list[str]:
             assert called.code == 0, (line, called.err)
             printed.append(called.out + called.err)
         else:
-            with contextlib.redirect_stdout(io.StringIO()) as out:
-                exec(re.sub(r"max_steps=\d+", "max_steps=20, threads=1", code).replace("zeros(256)", "zeros(8)"), own)
-            printed.append(out.getvalue())
+            printed.append(done(code.replace("zeros(256)", "zeros(8)"), own))
     return printed
+
+
+def done(code: str, own: dict[str, Any]) -> str:
+    """What a piece of code has printed, which trains for a moment only."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(re.sub(r"max_steps=\d+", "max_steps=20, threads=1", code), own)
+    return out.getvalue()
 
 
 @pytest.fixture
@@ -140,6 +147,22 @@ def test_the_commands_and_the_code_of_a_page_run_in_their_order(
     printed = run(path)
     assert len(printed) >= least and all(printed)
     assert path != "README.md" or "█" in "".join(printed)
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_cells_of_a_notebook_run_in_their_order(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads(path.read_text("utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    own: dict[str, Any] = {"__name__": "notebook"}
+    for cell in cells:
+        printed = done("".join(cell["source"]).replace("[:200_000]", "[:20_000]"), own)
+        assert bool(printed) == bool(cell["outputs"])  # what is stored is small, and of this very cell
+    assert len(cells) > 3 and path.stat().st_size < 10_000
 
 
 def test_every_test_that_the_page_on_reliability_names_is_there() -> None:
