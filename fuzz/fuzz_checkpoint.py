@@ -1,23 +1,13 @@
-"""Coverage-guided fuzzing of `charrnn.storage.checkpoint.load`, with atheris, which charrnn itself does not need.
-
-    pip install atheris
-    python fuzz/fuzz_checkpoint.py -max_total_time=300 CORPUS_DIRECTORY
+"""Fuzzes `charrnn.storage.checkpoint.load`; harness.py says how.
 
 An input is either the bytes of a file, or the parts of one whose sums are then made right, so that the fuzzer gets past
-them. A finding is any exception but CheckpointError, or a message that is not one printable line. The seeds are the
-golden files and the good checkpoint of the tests; options after the script's name are libFuzzer's.
+them. The seeds are the golden files and the good checkpoint of the tests.
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
-from pathlib import Path
-
 import atheris
-
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+import harness
 
 with atheris.instrument_imports(include=["charrnn", "zipfile", "json"]):
     import zipfile  # noqa: F401  (instrumented before anything else imports it)
@@ -25,12 +15,12 @@ with atheris.instrument_imports(include=["charrnn", "zipfile", "json"]):
     from charrnn.errors import CheckpointError
     from charrnn.storage.checkpoint import load
 
-import forge  # noqa: E402  (found on the path that was just set)
-import hostile_checkpoints  # noqa: E402
+import forge
+import hostile_checkpoints
 
 ARRAYS, _ = hostile_checkpoints.good()
 DTYPES = ["<f4", "<f8", "<i8", "|u1", "<u2", "<u4", "<u8", "|b1", "<f2", ">f4"]
-FILE = Path(tempfile.mkdtemp(prefix="charrnn-fuzz-")) / "a.npz"
+FILE = harness.directory() / "a.npz"
 
 
 def archive(data: atheris.FuzzedDataProvider) -> bytes:
@@ -62,28 +52,18 @@ def one_input(raw: bytes) -> None:
         FILE.write_bytes(raw)
     else:
         FILE.write_bytes(archive(atheris.FuzzedDataProvider(raw)))
-    try:
+    with harness.refused(CheckpointError):
         load(FILE)
-    except CheckpointError as error:
-        line = str(error)
-        if not line.isprintable() or len(line) > 1_000:
-            raise ValueError(f"no clear line: {line!r}") from error
 
 
-def write_seeds(directory: Path) -> None:
+def seeds() -> dict[str, bytes]:
     """The golden files, and metadata behind arrays that are left as they are."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for path in (ROOT / "tests" / "golden").glob("*.npz"):
-        (directory / path.name).write_bytes(path.read_bytes())
+    files = {path.name: path.read_bytes() for path in (harness.ROOT / "tests" / "golden").glob("*.npz")}
     arrays, metadata = hostile_checkpoints.good()
-    (directory / "good").write_bytes(forge.signed(arrays, metadata))
-    (directory / "metadata").write_bytes(bytes(len(arrays)) + forge.compact(metadata))
+    files["good"] = forge.signed(arrays, metadata)
+    files["metadata"] = bytes(len(arrays)) + forge.compact(metadata)
+    return files
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        if not argument.startswith("-"):
-            write_seeds(Path(argument))
-            break
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
+    harness.main(one_input, seeds)

@@ -322,6 +322,31 @@ def test_metrics_that_hold_nonsense_are_passed_over(runs: Path, tmp_path: Path) 
     assert len(Parsed(made(tmp_path / "run")).rows("Loss by step: the numbers")) == len(metrics(runs / "gru"))
 
 
+@pytest.mark.parametrize(
+    "numbers", [(1e308, -1e308), (0, 1e308), (0, 5e-324), (5e-324, 5e-324), (1e99, -1e99), (1.0, 1.0 + 2**-52)]
+)
+def test_numbers_of_any_size_are_no_traceback(runs: Path, tmp_path: Path, numbers: tuple[float, float]) -> None:
+    shutil.copytree(runs / "gru", tmp_path / "run")
+    names = ("train", "validation", "learning_rate", "gradient_norm", "seconds", "characters_per_second")
+    rows = [
+        {"step": step, **dict.fromkeys(names, number), "gradient_norms": [number] * 3}
+        for step, number in zip((1, 2**53), numbers, strict=True)
+    ]
+    (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    drawn = [number for number in numbers if abs(number) <= 1e100]
+    source = made(tmp_path / "run")
+    assert not {"nan", "inf"} & {word for _, _, value in Parsed(source).attributes for word in value.lower().split()}
+    assert len(Parsed(source).tables.get("Loss by step: the numbers", [[]])) - 1 == len(drawn)
+
+
+def test_a_row_with_gradient_norms_of_more_layers_than_a_network_has_is_passed_over(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "gru", tmp_path / "run")
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 60, "gradient_norms": [1.0] * 1002}) + "\n")
+    (one,) = findings([Run(tmp_path / "run")], beside=False)
+    assert "gradient_norms" not in one.rows[-1] and "gradient_norms" in one.rows[0]
+
+
 @pytest.mark.parametrize("change", ["gone", "another", "validation gone"])
 def test_without_its_text_a_run_shows_the_rest_and_says_why_without_a_path(tmp_path: Path, change: str) -> None:
     text, other = tmp_path / "secret" / "book.txt", tmp_path / "secret" / "held.txt"

@@ -17,6 +17,7 @@ from typing import Any
 import child
 import numpy as np
 import pytest
+from calls import charrnn as command
 from scale import SEED, scaled
 
 import charrnn
@@ -358,3 +359,27 @@ def test_an_interrupt_while_a_run_is_replaced_leaves_one_that_can_be_resumed(
     prepared: Prepared = prepare.resume(Run(run), SMALL)
     assert prepared.session.trainer.step == 0
     prepared.session.close()
+
+
+@pytest.mark.parametrize("name", ["train", "validation", "epoch", "seconds", "gradient_norm", "learning_rate"])
+def test_what_is_not_of_its_kind_in_the_metrics_is_left_out_of_the_row(tmp_path: Path, name: str) -> None:
+    values = ["x", True, None, [], {}, 1e101, -1e101]
+    rows = [{"step": step, name: value, "own": value} for step, value in enumerate(values)]
+    rows += [{"step": 9, name: 2}, {"step": 10, name: -1e99}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = Run(tmp_path).metrics()
+    assert [row["step"] for row in found] == [row["step"] for row in rows]
+    assert [row.get(name) for row in found] == [None] * len(values) + [2, -1e99]
+    assert [row["own"] for row in found[:-2]] == values  # of somebody else's program
+
+
+def test_losses_that_are_no_numbers_end_no_command_with_a_traceback(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = trained(text, tmp_path / "run")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 1, "validation": "low", "train": [1]}\n{"step": 2, "validation": null, "train": null}\n')
+    for arguments in (["eval", "run"], ["runs", "run"], ["train", "--resume", "run", "--max-steps", "12"]):
+        done = command(*arguments)
+        assert done.code == 0, done.err

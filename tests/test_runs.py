@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from calls import charrnn as command
+from hostile_checkpoints import ESCAPE, changed, metadata_with
 
 import charrnn
 from charrnn.errors import CheckpointError, ConfigError, DivergedError
@@ -53,6 +54,15 @@ def added(name: str, second: int) -> Path:
     shutil.copytree("runs/text", run)
     aged(run, second)
     return run
+
+
+def test_what_a_terminal_obeys_does_not_come_out_of_the_settings_of_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    for name in ("best.npz", "last.npz"):
+        content = changed(metadata_with(settings={"unit": ESCAPE, "pieces": ESCAPE}))
+        (tmp_path / "runs" / "a" / name).write_bytes(content)
+    done = command("runs", str(tmp_path / "runs"))
+    assert (done.code, done.err) == (0, "") and done.out.replace("\n", "").isprintable() and "2,4" in done.out
 
 
 def test_a_summary_says_what_the_run_holds(here: Path) -> None:

@@ -193,7 +193,13 @@ def test_a_directory_of_other_things_or_another_sweep_is_left_alone(text: str) -
 
 @pytest.mark.parametrize(
     "change",
-    [lambda rows: rows[0].update(validation="low"), lambda rows: rows[0].update(trial=7), lambda rows: rows.append(3)],
+    [
+        lambda rows: rows[0].update(validation="low"),
+        lambda rows: rows[0].update(trial=7),
+        lambda rows: rows[0].update(state="\x1b[31m"),  # which the table would give to the terminal
+        lambda rows: rows[0].update(state=None),
+        lambda rows: rows.append(3),
+    ],
 )
 def test_a_sweep_whose_file_is_damaged_says_so(text: str, change: Any) -> None:
     path = Path("s/sweep.json")

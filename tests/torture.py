@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 from forge import Member, signed, stored
-from hostile_checkpoints import ESCAPE, good, good_graphemes
+from hostile_checkpoints import good, good_graphemes
+from json_changes import change_json
 
 from charrnn.errors import CheckpointError
 from charrnn.storage.checkpoint import Checkpoint, load
@@ -66,22 +67,6 @@ def mutate(rng: random.Random, data: bytes) -> bytes:
     return bytes(mutant)
 
 
-VALUES: list[Any] = [None, True, False, 0, -1, 1, 2, 3, 2**31, 2**63, 10**90, 0.5, -0.0, 1e308, "", "rnn", ESCAPE]
-VALUES += [
-    "grapheme",
-    "byte",
-    "nfkc",
-    "\ud800",
-    [],
-    [1],
-    [2, 4],
-    [4, 2],
-    [-1] * 3,
-    [[[]]],
-    {},
-    {"a": {}},
-    {"config": {}},
-]
 NAMES = [
     "W_xh1",
     "W_h2a",
@@ -97,22 +82,6 @@ NAMES = [
     "x" * 101,
 ]
 DTYPES = ["<f4", "<f8", "<i8", "|u1", "<u2", "<u4", "<u8", "|b1", "<f2", ">f4"]
-
-
-def change_json(rng: random.Random, value: Any) -> Any:
-    """`value` with another value, key or element somewhere in it."""
-    if isinstance(value, dict) and value and rng.random() < 0.8:
-        key = rng.choice(list(value))
-        kind = rng.randrange(8)
-        if kind == 0:
-            return {k: v for k, v in value.items() if k != key}
-        if kind == 1:
-            return {**value, rng.choice(["extra", "format", ESCAPE, ""]): rng.choice(VALUES)}
-        return {**value, key: change_json(rng, value[key])}
-    if isinstance(value, list) and value and rng.random() < 0.6:
-        at = rng.randrange(len(value))
-        return [*value[:at], change_json(rng, value[at]), *value[at + rng.randrange(2) :]]
-    return rng.choice(VALUES)
 
 
 def change_array(rng: random.Random, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -37,6 +37,7 @@ PLAN = "sweep.json"
 MOST_OF_PLAN = 10_000_000  # bytes
 MOST = 1000  # trainings
 ROUNDS = 4  # of successive halving, at most: a run that is cut to less than an eighth says little of the whole
+STATES = ("finished", "diverged", "failed")  # of an outcome
 RELEASE = 10.0  # seconds that a training of a sweep that was killed may take to notice it
 
 Values = dict[str, Any]
@@ -297,9 +298,10 @@ def _outcome(row: object, trials: int) -> Outcome:
     for name in ("validation", "seconds", "steps", "parameters"):
         if row[name] is not None:
             fields.number(row, name)
-    for name in ("state", "problem"):
-        if row[name] is not None:
-            fields.text(row, name)
+    if fields.text(row, "state") not in STATES:
+        raise ValueError(f"state is {fields.literal(row['state'])}; it must be one of {', '.join(STATES)}")
+    if row["problem"] is not None:
+        fields.text(row, "problem")
     return Outcome(**row)
 
 

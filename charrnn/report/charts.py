@@ -21,6 +21,7 @@ MARKED = 40  # points of a line on which each has a mark
 HEIGHT = 260  # pixels of the plot, as in the style sheet
 GAP = 15  # pixels from one label at the right edge to the next
 LABEL = 16  # letters of a label there
+LEAST = 1e-300  # what is smaller is 0: a part of it may be
 
 Point = tuple[float, float]
 
@@ -105,7 +106,7 @@ def marks() -> str:
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """At most so many round numbers from `low` to `high`, 1, 2 or 5 times a power of ten apart."""
-    if not high > low:
+    if not high - low > LEAST:
         return [low]
     power = math.floor(math.log10((high - low) / most))
     for step in (factor * 10.0**p for p in (power, power + 1) for factor in (1, 2, 5)):
@@ -150,7 +151,7 @@ class _Axis:
     """Places from 0 to 1 of the values from `low` to `high`."""
 
     def __init__(self, low: float, high: float, logarithmic: bool = False) -> None:
-        if not high > low:
+        if not high - low > (0 if logarithmic else LEAST):
             low, high = (low / 2, high * 2) if logarithmic else (low - 0.5, high + 0.5)
         self.low, self.high, self.logarithmic = low, high, logarithmic
 
@@ -158,7 +159,7 @@ class _Axis:
         if not self.logarithmic:
             return (value - self.low) / (self.high - self.low)
         low, high = math.log10(self.low), math.log10(self.high)
-        return (math.log10(max(value, 1e-300)) - low) / (high - low)
+        return (math.log10(max(value, LEAST)) - low) / (high - low)
 
     def ticks(self) -> list[float]:
         return decades(self.low, self.high) if self.logarithmic else ticks(self.low, self.high)
@@ -166,7 +167,7 @@ class _Axis:
 
 def _axes(chart: Chart, lines: Sequence[Line]) -> tuple[_Axis, _Axis]:
     xs = [x for line in lines for x, _ in line.points] + [event.x for event in chart.events]
-    ys = [y for line in lines for _, y in line.points if y > 0 or not chart.logarithmic] or [1.0]
+    ys = [y for line in lines for _, y in line.points if y > LEAST or not chart.logarithmic] or [1.0]
     low = min(ys) if chart.lowest is None else chart.lowest
     high = max(ys) if chart.highest is None else min(chart.highest, max(ys)) if not chart.logarithmic else chart.highest
     if not chart.logarithmic:
@@ -216,7 +217,7 @@ def _svg(chart: Chart, lines: Sequence[Line]) -> str:
         places = " ".join(
             f"{1000 * x_axis.place(x):.1f},{1000 * (1 - y_axis.place(y)):.1f}"
             for x, y in line.points
-            if y > 0 or not chart.logarithmic
+            if y > LEAST or not chart.logarithmic
         )
         parts.append(f'<polyline class="line c{line.colour}{" quiet" if line.quiet else ""}" points="{places}"/>')
     parts.append("</svg>")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -40,7 +40,6 @@ SAMPLE = 600  # characters written by the best network
 TEMPERATURE = 0.8
 LAGS = 100
 NOT_FINITE = "the network gives numbers that are not finite"
-NUMBERS = ("epoch", "train", "validation", "learning_rate", "gradient_norm", "characters_per_second", "seconds")
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Beside:
 class Findings:
     """One run. What is None or empty is not to be had; `left_out` says why, by the name of the field.
 
-    settings: plain values. rows: of metrics.jsonl, without what is no finite number where one is due. texts: names of
+    settings: plain values. rows: of metrics.jsonl. texts: names of
     the files, without directories. seconds: of training. per_code_point: symbols of a code point of the validation
     text; a loss times it is one per code point. best: the lowest validation loss, per symbol, and its step. sample: of
     the best network, drawn with `seed`. lags: of each layer, from the lowest.
@@ -121,7 +120,7 @@ def _of_run(run: Run, measured: dict[str, Yardsticks] | None) -> Findings:
         settings = run.config({})
     except ConfigError:  # as where it names a cell that is not known here
         settings = None
-    rows = [_checked(row) for row in run.metrics()]
+    rows = run.metrics()
     found = Findings(
         run.directory.resolve().name,
         summary(run.directory),
@@ -272,22 +271,3 @@ def _seconds(run: Run, rows: list[dict[str, Any]]) -> float | None:
         return fields.number(trainer, "seconds", 0.0)
     except (CharrnnError, ValueError):
         return next((row["seconds"] for row in reversed(rows) if "seconds" in row), None)
-
-
-def _checked(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a row is of the right kind: a run may come from anyone."""
-    kept: dict[str, Any] = {"step": row["step"]}
-    kept |= {name: float(row[name]) for name in NUMBERS if _is_number(row.get(name))}
-    kept |= {name: row[name] for name in ("rollback", "after") if isinstance(row.get(name), int)}
-    norms = row.get("gradient_norms")
-    if isinstance(norms, list) and all(map(_is_number, norms)):
-        kept["gradient_norms"] = [float(norm) for norm in norms]
-    if isinstance(row.get("sample"), str):
-        kept["sample"] = row["sample"]
-    if row.get("diverged") is True:
-        kept["diverged"] = True
-    return kept
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -14,10 +14,10 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from charrnn import __version__, blas
 from charrnn.errors import CheckpointError, ConfigError, RunExistsError, RunHeldError, StorageError
@@ -31,6 +31,8 @@ RUNS = Path("runs")  # where runs are made and looked for
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
 STAGED, NEXT = ".new.tmp", ".next"  # directories in a run's own: a new run that is being written, and one that is whole
 MADE_WITH = ("charrnn", "python", "numpy", "platform", "processor")
+LARGEST = 1e100  # of a number of the metrics: what is larger is no measurement, and sums of it may be infinite
+MOST_NORMS = 1001  # of a row of the metrics: of the layers that settings allow, and of the output
 ATTEMPTS = 100  # to lock a directory that others make and remove
 
 
@@ -63,6 +65,24 @@ class Manifest:
     others: dict[str, object] | None
     characters: int | None = None
     made_with: dict[str, str] = field(default_factory=dict)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is one that can be reckoned with."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+# What may stand under a name in a row of the metrics.
+KINDS: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(
+        ("epoch", "train", "validation", "learning_rate", "gradient_norm", "characters_per_second", "seconds"),
+        is_number,
+    ),
+    **dict.fromkeys(("rollback", "after"), lambda value: type(value) is int),
+    "gradient_norms": lambda value: isinstance(value, list) and len(value) <= MOST_NORMS and all(map(is_number, value)),
+    "sample": lambda value: isinstance(value, str),
+    "diverged": lambda value: value is True,
+}
 
 
 def default_directories(corpus: list[str], runs: Path = RUNS) -> Iterator[Path]:
@@ -347,8 +367,14 @@ class Run:
             atomic_write_bytes(self.directory / METRICS, b"".join(kept), follow=False)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows so far: step, epoch, train and, where it was evaluated, validation; losses in nats per character."""
-        return [row for _, row in self._rows()]
+        """The rows so far: step, epoch, train and, where it was evaluated, validation; losses in nats per character.
+
+        What is not of its kind is left out, as a loss that is no number: a run may come from anyone.
+        """
+        return [
+            {name: value for name, value in row.items() if name not in KINDS or KINDS[name](value)}
+            for _, row in self._rows()
+        ]
 
     def note_divergence(self, step: int) -> None:
         """Adds a row to the metrics that says that training diverged at `step`, which is beyond what was saved."""

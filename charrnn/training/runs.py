@@ -6,20 +6,19 @@ To import this must not import NumPy: a run that goes on chooses the BLAS by the
 from __future__ import annotations
 
 import difflib
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from charrnn import arguments
 from charrnn.errors import CharrnnError, CheckpointError, shown
 from charrnn.registry import ACTIVATIONS, CELLS
 from charrnn.storage import BEST, LAST
 from charrnn.storage.durable import open_regular
-from charrnn.training.run import RUNS, Run
+from charrnn.training.run import RUNS, Run, is_number
 from charrnn.training.settings import LEAST_STEPS, STEPS
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def summary(directory: Path) -> Summary:
     newest = loaded[-1]
     progress = newest.progress.get("trainer")
     numbers: dict[str, Any] = progress if isinstance(progress, dict) else {}
-    validation = [row["validation"] for row in rows if _is_number(row.get("validation"))]
+    validation = [row["validation"] for row in rows if "validation" in row]
     steps = numbers.get("step")
     scored = run.best.exists()
     lacking = _lacking(newest.cell, newest.activation)
@@ -160,7 +159,7 @@ def summary(directory: Path) -> Summary:
         min(validation, default=None),
         scored,
         lacking,
-        str(newest.settings.get("unit", "codepoint")),
+        newest.unit,
         isinstance(steps, int) and steps < LEAST_STEPS and numbers.get("epoch") == 0,
     )
 
@@ -194,26 +193,22 @@ def _state(settings: Mapping[str, Any], progress: Mapping[str, Any], rows: list[
     if not scored or progress.get("step") == 0:
         return "untrained"
     limits = ("epochs", "max_minutes", "max_steps", "patience")
-    given = {name: settings[name] for name in limits if _is_number(settings.get(name))}
+    given = {name: settings[name] for name in limits if is_number(settings.get(name))}
     if not given.keys() - {"patience"}:
         given["max_steps"] = STEPS
-    epochs = [value for value in (progress.get("epoch"), *(row.get("epoch") for row in rows)) if _is_number(value)]
+    epochs = [row["epoch"] for row in (progress, *rows) if is_number(row.get("epoch"))]
     seconds = progress.get("seconds")
     reached = {
         "epochs": max(epochs, default=0),
-        "max_minutes": seconds / 60 if _is_number(seconds) else 0,
+        "max_minutes": seconds / 60 if is_number(seconds) else 0,
         "max_steps": progress.get("step"),
         "patience": progress.get("stale"),
     }
     done = "step" not in progress  # weights saved alone: nothing is left to do
     for name, limit in given.items():
         value = reached[name]
-        done = done or (_is_number(value) and value >= limit)
+        done = done or (is_number(value) and value >= limit)
     return "finished" if done else "stopped"
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _directories(runs: Path, pattern: str = "*") -> list[Path]:
