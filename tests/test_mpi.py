@@ -5,6 +5,7 @@ What needs mpi4py and mpiexec is skipped where one is missing; with CHARRNN_REQU
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -56,6 +58,17 @@ def started(ranks: int, *arguments: object, program: tuple[object, ...] = CHARRN
     return subprocess.Popen(
         [*launcher, sys.executable, "-W", "error", *map(str, (*program, *arguments))],
         env={**os.environ, **OPEN_MPI, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def two_ranks(first: list[str], second: list[str]) -> subprocess.Popen[str]:
+    """A launch of which each rank runs a command of its own."""
+    return subprocess.Popen(
+        [str(MPIEXEC), "-n", "1", *first, ":", "-n", "1", *second],
+        env={**os.environ, **OPEN_MPI, "PYTHONPATH": str(TESTS.parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -272,15 +285,40 @@ def test_what_ends_before_the_training_ends_all_ranks_and_is_said_once(
 @needs_mpi
 def test_ranks_with_different_command_lines_do_not_train(place: Path) -> None:
     command = [sys.executable, "-m", "charrnn"]
-    two = [["-n", "1", *command, *begin(place, name)] for name in ("apart1", "apart2")]
-    environment = {**os.environ, **OPEN_MPI, "PYTHONPATH": str(TESTS.parent)}
-    done = subprocess.run(
-        [str(MPIEXEC), *two[0], ":", *two[1]], env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 2
-    (line,) = own(done.stderr)
+    code, _, said = ended(two_ranks([*command, *begin(place, "apart1")], [*command, *begin(place, "apart2")]))
+    assert code == 2
+    (line,) = own(said)
     assert "rank 1 has another command line" in line
     assert not (place / "apart1").exists() and not (place / "apart2").exists()
+
+
+@needs_mpi
+def test_another_machine_without_mpi4py_says_so_and_ends_the_launch(place: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "charrnn", *begin(place, "lacking")]
+    (tmp_path / "mpi4py.py").write_text("raise ImportError\n")
+    path = f"PYTHONPATH={tmp_path}{os.pathsep}{TESTS.parent}"
+    other = ["env", "MPI_LOCALRANKID=0", path, *command]  # the first rank of its machine
+    code, _, said = ended(two_ranks(command, other), 20)
+    (line,) = own(said)
+    assert code != 0 and line.startswith("error: rank 1 on ") and line.endswith("pip install 'charrnn-bptt[mpi]'")
+    assert not (place / "lacking").exists()
+
+
+@needs_mpi
+def test_a_signal_ends_a_rank_that_waits_for_the_others(place: Path) -> None:
+    command = [sys.executable, "-m", "charrnn", *begin(place, "waiting")]
+    process = two_ranks(command, ["sleep", "50"])
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with contextlib.suppress(AssertionError, OSError):
+            rank = pid_of(0, str(place / "waiting"))
+            if "libmpi" in Path(f"/proc/{rank}/maps").read_text():
+                break
+        time.sleep(0.1)
+    time.sleep(0.5)  # until it is in MPI_Init
+    os.kill(rank, signal.SIGTERM)
+    code, _, _ = ended(process, 20)
+    assert code != 0
 
 
 @needs_mpi

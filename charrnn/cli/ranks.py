@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charrnn import __version__
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, WorkerError
 from charrnn.extras import install
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ LAUNCHERS = {
     "MV2_COMM_WORLD_SIZE": "MV2_COMM_WORLD_RANK",
     "SLURM_STEP_NUM_TASKS": "SLURM_PROCID",
 }
+# Where they number the ranks of each machine.
+ON_MACHINE = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID")
 PAUSE = 0.01  # seconds between two looks for the settings, which come when rank 0 has read its command line
 
 
@@ -120,27 +125,26 @@ def join(arguments: list[str]) -> None:
     if launched.rank:
         sys.stdout = sys.stderr = nowhere = open(os.devnull, "w")  # noqa: SIM115  rank 0 alone speaks, and for all
         atexit.register(nowhere.close)
-        for kind in ("SIGINT", "SIGTERM", "SIGUSR1"):  # rank 0 handles them for all
-            if hasattr(signal, kind):
-                signal.signal(getattr(signal, kind), signal.SIG_IGN)
     where = f"{launched.size} ranks of MPI ({launched.variable})"
     if arguments[0] == "sweep":
         raise ConfigError(f"{where}: a sweep is not shared among ranks; start it without them")
-    try:
-        from mpi4py import MPI
-    except ImportError as error:
-        raise ConfigError(f"{where}: they need the package mpi4py; {install('mpi')}") from error
-    except RuntimeError as error:  # there is mpi4py, but no MPI library
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{where}: mpi4py does not work here ({reason}); install an MPI library") from error
-    comm = MPI.COMM_WORLD
-    if (comm.Get_size(), comm.Get_rank()) != (launched.size, launched.rank):
-        library = MPI.Get_library_version().splitlines()[0].partition(",")[0].strip("\0 ")
-        raise ConfigError(
-            f"{where}: mpi4py knows of {comm.Get_size()}; its MPI library ({' '.join(library.split())}) is not that of "
-            "the launcher: use the mpiexec of that library, or build mpi4py with the launcher's"
-        )
-    said = comm.allgather((arguments, __version__))
+    with _ended_by_signals():
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as error:  # the latter where there is mpi4py, but no MPI library
+            raise _unjoined(launched, where, error) from error
+        comm = MPI.COMM_WORLD
+        if (comm.Get_size(), comm.Get_rank()) != (launched.size, launched.rank):
+            library = MPI.Get_library_version().splitlines()[0].partition(",")[0].strip("\0 ")
+            raise ConfigError(
+                f"{where}: mpi4py knows of {comm.Get_size()}; its MPI library ({' '.join(library.split())}) is not "
+                "that of the launcher: use the mpiexec of that library, or build mpi4py with the launcher's"
+            )
+        said = comm.allgather((arguments, __version__))
+    if launched.rank:
+        for kind in ("SIGINT", "SIGTERM", "SIGUSR1"):  # rank 0 handles them for all
+            if hasattr(signal, kind):
+                signal.signal(getattr(signal, kind), signal.SIG_IGN)
     for rank, (theirs, version) in enumerate(said):
         if theirs != said[0][0]:
             raise ConfigError(
@@ -155,9 +159,40 @@ def join(arguments: list[str]) -> None:
         except BaseException as error:  # before `serve`, which tells rank 0 of its own
             line = f"error: rank {launched.rank} on {MPI.Get_processor_name()}: {type(error).__name__}: {error}"
             print(line, file=sys.__stderr__, flush=True)
-            comm.Abort(1)
+            comm.Abort(WorkerError.exit_code)
         sys.exit(0)
     _ranks = Ranks(comm)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Signals end the process at once: no handler of Python runs while MPI waits for the other ranks."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _unjoined(launched: Launch, where: str, error: Exception) -> ConfigError:
+    """The error of a rank that has no MPI.
+
+    Rank 0, if it has MPI, waits for this one in MPI_Init, and launchers end the others only where a rank ends by a
+    signal. So the first rank of another machine says the line for that machine, and ends in this way.
+    """
+    if isinstance(error, ImportError):
+        line = f"{where}: they need the package mpi4py; {install('mpi')}"
+    else:
+        line = f"{where}: mpi4py does not work here ({str(error).splitlines()[0]}); install an MPI library"
+    if launched.rank and "0" in map(os.environ.get, ON_MACHINE):
+        print(f"error: rank {launched.rank} on {platform.node()}: {line}", file=sys.__stderr__, flush=True)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+    return ConfigError(line)
 
 
 def _serve(comm: Any) -> None:
