@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from calls import charrnn as command
 from oracle import random_state
 from typer.testing import CliRunner
 
@@ -264,3 +265,19 @@ def test_the_bench_of_ranks_prints_the_model_with_what_it_assumes() -> None:
 def test_a_model_of_ranks_that_cannot_be_is_refused(more: list[str], line: str) -> None:
     done = CliRunner().invoke(app, ["bench", "--hidden", "8", "--ranks", "3", *more])
     assert isinstance(done.exception, ConfigError) and line in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--bandwidth", "2"],
+        ["--latency", "9"],
+        ["--ranks", "2", "--latency", "inf"],
+        ["--ranks", "2", "--bandwidth", "inf"],
+    ],
+    ids=" ".join,
+)
+def test_a_link_without_ranks_or_without_measure_is_refused(arguments: list[str]) -> None:
+    done = command("bench", "--hidden", "8", *arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert arguments[-2] in done.err

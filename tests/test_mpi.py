@@ -138,7 +138,7 @@ def test_a_run_of_several_ranks_has_the_bits_of_one_process(place: Path, whole: 
     assert bits(place / run) == whole(cell)
     kept = json.loads((place / run / "manifest.json").read_text())["blas"]
     assert (kept["ranks"], kept["workers"], kept["fast_reduce"]) == (ranks, ranks, False)
-    idle = f"; {ranks - 5} have nothing to do, for which more shards are needed (shards)" if ranks > 5 else ""
+    idle = "; 3 of them nothing, unless shards, and so batch_size, are at least 8" if ranks == 8 else ""
     assert f"note      {ranks} ranks on 1 machine compute a batch of 5 shards{idle}\n" in said
 
 
@@ -305,6 +305,15 @@ def test_another_machine_without_mpi4py_says_so_and_ends_the_launch(place: Path,
 
 
 @needs_mpi
+def test_rank_0_without_numpy_lets_the_others_go(place: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "charrnn", *begin(place, "bare")]
+    (tmp_path / "numpy.py").write_text("raise ImportError('as if')\n")
+    path = f"PYTHONPATH={tmp_path}{os.pathsep}{TESTS.parent}"
+    code, _, said = ended(two_ranks(["env", path, *command], command), 20)
+    assert code == 1 and said.count("ImportError: as if") == 1
+
+
+@needs_mpi
 def test_a_signal_ends_a_rank_that_waits_for_the_others(place: Path) -> None:
     command = [sys.executable, "-m", "charrnn", *begin(place, "waiting")]
     process = two_ranks(command, ["sleep", "50"])
@@ -392,5 +401,5 @@ def test_ranks_without_work_and_ranks_of_another_blas_are_told() -> None:
     assert notices(same, 3, False) == ["3 ranks on 2 machines compute a batch of 3 shards"]
     other = [*same, Told("c", {**blas, "kernel": "Haswell"}, 0)]
     line, differs = notices(other, 3, False)
-    assert line.startswith("4 ranks on 3 machines compute a batch of 3 shards; 1 have nothing to do")
+    assert line.startswith("4 ranks on 3 machines compute a batch of 3 shards; 1 of them nothing, ")
     assert "(openblas 1, kernel Zen; openblas 1, kernel Haswell)" in differs

@@ -49,11 +49,17 @@ def bench(
         ),
     ] = None,
     bandwidth: Annotated[
-        float, typer.Option(min=0.001, help="With --ranks: of a network link, in GB/s.", metavar="NUMBER")
-    ] = 1.25,
+        float | None,
+        typer.Option(
+            min=0.001, max=1e6, help="With --ranks: of a network link, in GB/s (default 1.25).", metavar="NUMBER"
+        ),
+    ] = None,
     latency: Annotated[
-        float, typer.Option(min=0, help="With --ranks: of a message, in microseconds.", metavar="NUMBER")
-    ] = 50.0,
+        float | None,
+        typer.Option(
+            min=0, max=1e9, help="With --ranks: of a message, in microseconds (default 50).", metavar="NUMBER"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure the speed of training for a shape of your own, or against peers."""
@@ -76,8 +82,13 @@ def bench(
     if ranks is not None:
         if peers:
             raise ConfigError("--ranks is a model of charrnn alone; leave it out, or leave out --peers")
-        _scaling(shape, ranks, bandwidth, latency, as_json)
+        link = (1.25 if bandwidth is None else bandwidth, 50.0 if latency is None else latency)
+        _scaling(shape, ranks, *link, as_json)
         return
+    if bandwidth is not None or latency is not None:
+        raise ConfigError(
+            "--bandwidth and --latency need --ranks, whose messages they are of; leave them out, or add it"
+        )
     if peers:
         if given and write is not None:
             raise ConfigError("--write is for the standard shapes; leave it out, or leave out the shape")

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -85,15 +85,19 @@ class Ranks:
 
     def _leave(self) -> None:
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with suppress(OSError, ValueError):
+                stream.flush()
         if self._link is not None and self._link.unfinished:
             self._comm.Abort(self.code)
         if not self._told:
             self._tell(None)
             return
-        from charrnn.engine.mpi import dismiss
-
-        dismiss(self._comm)
+        try:
+            from charrnn.engine.mpi import dismiss
+        except ImportError:  # as where NumPy cannot be loaded: the others, which have loaded theirs, would wait
+            self._comm.Abort(self.code)
+        else:
+            dismiss(self._comm)
 
 
 _ranks: Ranks | None = None

@@ -231,9 +231,10 @@ class MpiEngine:
 def notices(told: list[Told], shards: int, fast: bool) -> list[str]:
     """What the user should know of ranks that have said this of themselves, in lines."""
     hosts, idle = len({one.host for one in told}), len(told) - shards
-    lines = [f"{len(told)} ranks on {hosts} machine{'s' if hosts > 1 else ''} compute a batch of {shards} shards"]
+    machines, parts = f"{hosts} machine{'s' * (hosts > 1)}", f"{shards} shard{'s' * (shards > 1)}"
+    lines = [f"{len(told)} ranks on {machines} compute a batch of {parts}"]
     if idle > 0:
-        lines[0] += f"; {idle} have nothing to do, for which more shards are needed (shards)"
+        lines[0] += f"; {idle} of them nothing, unless shards, and so batch_size, are at least {len(told)}"
     kinds = dict.fromkeys(f"{one.blas['name']} {one.blas['version']}, kernel {one.blas['kernel']}" for one in told)
     if len(kinds) > 1:
         lines.append(f"the BLAS is not the same on all ranks ({'; '.join(kinds)}): last bits depend on their number")
