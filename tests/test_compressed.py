@@ -149,7 +149,9 @@ def test_zstd_without_its_package_names_what_to_install(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(compressed, "import_module", missing)
     (tmp_path / "t.zst").write_bytes(b"\x28\xb5\x2f\xfd and the rest")
-    with pytest.raises(ConfigError, match=r"zstd file needs the package backports\.zstd; pip install 'charrnn-bptt\[zst\]'"):
+    with pytest.raises(
+        ConfigError, match=r"zstd file needs the package backports\.zstd; pip install 'charrnn-bptt\[zst\]'"
+    ):
         encode_corpus([str(tmp_path / "t.zst")])
 
 
