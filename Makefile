@@ -13,7 +13,8 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check torture test-mpi test-torch gradcheck bench experiments schema reference format dist sbom clean
+.PHONY: help demo test check torture test-mpi test-tensorboard test-torch gradcheck bench experiments schema reference \
+    format dist sbom clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +39,9 @@ torture: $(VENV)/.dev ## run the tests of reliability at length, with a new seed
 
 test-mpi: $(VENV)/.mpi ## run the tests of several ranks (installs mpi4py and MPICH)
 	CHARRNN_REQUIRE_MPI=1 $(bin)/python -m pytest tests/test_mpi.py
+
+test-tensorboard: $(VENV)/.tensorboard ## run the tests of event files (installs TensorBoard)
+	CHARRNN_REQUIRE_TENSORBOARD=1 $(bin)/python -m pytest tests/test_tensorboard.py
 
 test-torch: $(VENV)/.torch ## run the tests that compare charrnn with PyTorch (installs it)
 	CHARRNN_REQUIRE_TORCH=1 $(bin)/python -m pytest -m torch
@@ -126,6 +130,11 @@ $(VENV)/.dev: $(VENV)/.product
 $(VENV)/.mpi: $(VENV)/.dev
 	@echo "Installing mpi4py and MPICH into $(VENV), once ..."
 	@$(install) --editable '.[mpi]' mpich
+	@touch $@
+
+$(VENV)/.tensorboard: $(VENV)/.dev
+	@echo "Installing TensorBoard into $(VENV), once ..."
+	@$(install) --editable '.[tensorboard]'
 	@touch $@
 
 $(VENV)/.torch: $(VENV)/.dev

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from charrnn.errors import CharrnnError
     from charrnn.formats import export
     from charrnn.formats.importer import import_model
+    from charrnn.formats.tensorboard import TensorBoard
     from charrnn.inference.scoring import Score
     from charrnn.model import Gradient, Model
     from charrnn.network.cells import Cell
@@ -35,6 +36,7 @@ _PLACES = {
     "charrnn.errors": ("CharrnnError",),
     "charrnn.formats": ("export",),
     "charrnn.formats.importer": ("import_model",),
+    "charrnn.formats.tensorboard": ("TensorBoard",),
     "charrnn.inference.scoring": ("Score",),
     "charrnn.model": ("Gradient", "Model"),
     "charrnn.network.cells": ("Cell",),
@@ -63,6 +65,7 @@ __all__ = [
     "Result",
     "Score",
     "Settings",
+    "TensorBoard",
     "Truncation",
     "export",
     "import_model",

@@ -47,6 +47,7 @@ def test_the_public_names_are_these_and_each_is_there() -> None:
     assert set(charrnn.__all__) == {
         *("ACTIVATIONS", "CELLS", "INITS", "OPTIMIZERS", "SCHEDULES", "TRUNCATIONS"),
         *("Cell", "CharrnnError", "Gradient", "Model", "Optimizer", "Result", "Score", "Settings", "Truncation"),
+        "TensorBoard",
         *("export", "import_model", "load", "resume", "train"),
     }
     assert all(getattr(charrnn, name).__doc__ for name in charrnn.__all__)

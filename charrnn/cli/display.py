@@ -104,7 +104,7 @@ class Display:
     def show(self, event: Event) -> None:
         """One event of the session."""
         if isinstance(event, Notice):
-            self._write(f"note      {event.text}")
+            self.note(event.text)
             return
         if isinstance(event, Evaluation):
             self._evaluation(event)
@@ -132,6 +132,10 @@ class Display:
             f"{left} left",
         )
         self._live.draw(bar, *([curve] if curve else []))
+
+    def note(self, text: str) -> None:
+        """What else the user should know."""
+        self._write(f"note      {text}")
 
     def _evaluation(self, event: Evaluation) -> None:
         line = f"step {event.step:>6,}  epoch {event.epochs:5.2f}  train {event.train:.4f}"

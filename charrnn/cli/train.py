@@ -85,6 +85,14 @@ def train(
             "the last bits depend on the number of ranks.",
         ),
     ] = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="Keep an event file in the run directory, for: tensorboard --logdir runs. With --resume it has the "
+            "steps before too.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     *,
     settings: dict[str, object],
@@ -122,10 +130,8 @@ def train(
         try:
             signals.raises = True
             if not signals.stop():
-                texts = corpus or []
-                _train(
-                    signals, run, texts, resolved, out, force, init_from, unknown, beside, dry_run, fast_reduce, as_json
-                )
+                words = (out, force, init_from, unknown, beside, dry_run, fast_reduce, tensorboard, as_json)
+                _train(signals, run, corpus or [], resolved, *words)
             signals.raises = False
         except (Stopped, RuntimeError) as error:
             signals.raises = False
@@ -162,6 +168,7 @@ def _train(
     beside: bool,
     dry_run: bool,
     fast_reduce: bool,
+    tensorboard: bool,
     as_json: bool,
 ) -> None:
     """Trains, and shows it."""
@@ -172,6 +179,12 @@ def _train(
     from charrnn.cli.display import Display
     from charrnn.cli.terminal import say
     from charrnn.training import prepare
+
+    if tensorboard:
+        from charrnn.formats.contents import needed
+        from charrnn.formats.tensorboard import TensorBoard
+
+        needed("tensorboard", "tensorboard", "--tensorboard")
 
     with Display() as display:
         if run is not None:
@@ -205,11 +218,17 @@ def _train(
                 if as_json:
                     print(json.dumps(_needed(prepared, need)))
                 return
+            board = TensorBoard(session.run.directory, display.note) if tensorboard else None
             try:
                 for event in prepared.events(signals.stop, signals.save):
                     display.show(event)
+                    if board:
+                        board(event)
             except WorkerError as error:
                 raise WorkerError(f"{error}; saved, {go_on}") from None
+            finally:
+                if board:  # with the row that says that the training diverged, and where it had nothing to do
+                    board.catch_up()
             signals.waits, stopped = False, signals.stop()
             signals.last_line = (
                 f"saved; {go_on}" if stopped else f"saved; score it with: charrnn eval --ckpt {session.run.directory}"

@@ -111,15 +111,19 @@ def write_directory(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add `line` and a line end to the file, which is made if it is missing; all of it or nothing.
-
-    `line` holds no line end. Raises StorageError if `path` is a symbolic link or no regular file, and if the system
-    refuses; what was written of the line is then taken back. It is not flushed to the disk: the line outlives this
-    process, not a power cut.
-    """
+    """Add `line`, which holds no line end, and a line end to the file, as `append_bytes` does."""
     if "\n" in line:
         raise ValueError("a line that holds a line end is several")
-    data = memoryview(line.encode("utf-8") + b"\n")
+    append_bytes(path, line.encode("utf-8") + b"\n")
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Add `content` to the file, which is made if it is missing; all of it or nothing.
+
+    Raises StorageError if `path` is a symbolic link or no regular file, and if the system refuses; what was written is
+    then taken back. It is not flushed to the disk: it outlives this process, not a power cut.
+    """
+    data = memoryview(content)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK | _NO_WAITING, 0o666)
         try:

@@ -29,6 +29,7 @@ from charrnn.training.settings import RESUMABLE, Settings, resolve
 MOST_OF_MANIFEST, MOST_OF_METRICS = 1_000_000, 1_000_000_000  # bytes
 RUNS = Path("runs")  # where runs are made and looked for
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
+EVENTS = "events.out.tfevents.*.charrnn"  # a copy of the metrics in the format of TensorBoard
 STAGED, NEXT = ".new.tmp", ".next"  # directories in a run's own: a new run that is being written, and one that is whole
 MADE_WITH = ("charrnn", "python", "numpy", "platform", "processor")
 LARGEST = 1e100  # of a number of the metrics: what is larger is no measurement, and sums of it may be infinite
@@ -225,8 +226,8 @@ class Run:
         if not new.is_dir():
             return
         if (new / LAST).exists():
-            for name in (BEST, METRICS, IDS):
-                (self.directory / name).unlink(missing_ok=True)
+            for path in (*(self.directory / name for name in (BEST, METRICS, IDS)), *self.directory.glob(EVENTS)):
+                path.unlink(missing_ok=True)
         for name in (LAST, IDS, CONFIG, MANIFEST):
             if (new / name).exists():
                 os.replace(new / name, self.directory / name)
