@@ -42,6 +42,7 @@ COMMANDS = {
             ("charrnn sample", "500 characters of the newest good run"),
             ("charrnn sample book --prompt 'Once' --temperature 0.5", "runs/book goes on from a beginning"),
             ("charrnn sample --num-samples 10 --stop '\\n'", "ten lines"),
+            ("charrnn sample --show-probs", "each character coloured by its probability"),
             ("charrnn sample --interactive", "in turns"),
         ),
     ),

@@ -181,10 +181,9 @@ def _train(
     from charrnn.training import prepare
 
     if tensorboard:
-        from charrnn.formats.contents import needed
-        from charrnn.formats.tensorboard import TensorBoard
+        from charrnn.formats.tensorboard import TensorBoard, check
 
-        needed("tensorboard", "tensorboard", "--tensorboard")
+        check("--tensorboard")
 
     with Display() as display:
         if run is not None:

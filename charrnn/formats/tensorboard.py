@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from charrnn import arguments
-from charrnn.errors import StorageError
+from charrnn.errors import CharrnnError, StorageError
 from charrnn.extras import needed
 from charrnn.storage.durable import append_bytes, atomic_write_bytes
 from charrnn.training.run import EVENTS, Run
@@ -34,6 +34,16 @@ TAGS = {
 SAMPLE = "sample"
 
 
+def check(what: str) -> None:
+    """ConfigError that says how to install it if the package tensorboard is missing, as `what` needs it.
+
+    All of it is loaded: what is wrong with it shows before a training, and does not end one.
+    """
+    needed("tensorboard", "tensorboard", what)
+    head(0.0)
+    records([{"step": 1, "train": 0.0, "sample": ""}], 0.0)
+
+
 def _warn(text: str) -> None:
     warnings.warn(text, RuntimeWarning, stacklevel=2)
 
@@ -48,7 +58,7 @@ class TensorBoard:
     """
 
     def __init__(self, run: str | Path, tell: Callable[[str], object] = _warn) -> None:
-        needed("tensorboard", "tensorboard", "an event file")
+        check("an event file")
         self._run = Run(arguments.path("run", run))
         self._tell, self._told = tell, False
         self._path: Path | None = None  # of the event file, once it is written
@@ -69,7 +79,7 @@ class TensorBoard:
         try:
             self.update()
             self._told = False
-        except StorageError as error:
+        except CharrnnError as error:
             if not self._told:
                 self._tell(f"{error}; the training goes on, without TensorBoard until that can be written")
             self._told = True
