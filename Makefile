@@ -34,8 +34,8 @@ check: $(VENV)/.dev ## run all checks: format, lint, types, tests
 
 torture: $(VENV)/.dev ## run the tests of reliability at length, with a new seed (SEED=n: with that one)
 	CHARRNN_TORTURE=1 CHARRNN_SEED=$(SEED) $(bin)/python -m pytest -s tests/test_checkpoint.py tests/test_durable.py \
-	    tests/test_runs.py tests/test_training.py tests/test_divergence.py tests/test_refused_writes.py \
-	    tests/test_formats.py
+	    tests/test_run_directory.py tests/test_runs.py tests/test_training.py tests/test_divergence.py \
+	    tests/test_refused_writes.py tests/test_formats.py
 
 test-mpi: $(VENV)/.mpi ## run the tests of several ranks (installs mpi4py and MPICH)
 	CHARRNN_REQUIRE_MPI=1 $(bin)/python -m pytest tests/test_mpi.py

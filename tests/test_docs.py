@@ -165,6 +165,16 @@ def test_the_cells_of_a_notebook_run_in_their_order(
     assert len(cells) > 3 and path.stat().st_size < 10_000
 
 
+def test_make_torture_runs_every_file_whose_tests_have_a_long_form() -> None:
+    scaled = {
+        path.name
+        for path in (ROOT / "tests").glob("test_*.py")
+        if re.search(r"^from scale import (?!SEED$)", path.read_text("utf-8"), re.M)
+    }
+    recipe = re.search(r"^torture:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert recipe and len(scaled) >= 6 and scaled <= set(re.findall(r"tests/(test_\w+\.py)", recipe[1]))
+
+
 def test_every_test_that_the_page_on_reliability_names_is_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", text_of("docs/reliability.md")))
     there = {name for path in (ROOT / "tests").glob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())}
