@@ -172,7 +172,7 @@ def test_without_the_package_one_line_names_the_extra_before_anything_is_made(mo
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     refused = command("train", "t", *FLAGS, "--tensorboard")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "--tensorboard needs the package tensorboard; pip install 'charrnn[tensorboard]'" in refused.err
+    assert "--tensorboard needs the package tensorboard; pip install 'charrnn-bptt[tensorboard]'" in refused.err
     assert not Path("run").exists()
     with pytest.raises(ConfigError, match=r"charrnn\[tensorboard\]"):
         charrnn.TensorBoard("run")
