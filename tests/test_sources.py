@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,18 @@ def test_unusual_texts_are_read_as_they_are(tmp_path: Path) -> None:
         (tmp_path / "t").write_bytes(text.encode())
         encoded = encode_corpus([str(tmp_path / "t")])
         assert Tokenizer(encoded.symbols).decode(encoded.ids) == text and not encoded.notes
+
+
+@pytest.mark.parametrize("encoding, bad", [("utf-16", b"\x00\xdc"), ("utf-32", b"\xff\xff\xff\xff")])
+@pytest.mark.parametrize("on_bad_byte", ["error", "replace"])
+def test_a_text_without_its_byte_order_mark_is_bad_from_its_first_byte_on(
+    tmp_path: Path, encoding: str, bad: bytes, on_bad_byte: str
+) -> None:
+    native = f"{encoding}-{'le' if sys.byteorder == 'little' else 'be'}"
+    for content in ("xb\nc".encode(native), "xb\nc".encode(native) + bad):
+        (tmp_path / "t").write_bytes(content)
+        with pytest.raises(CorpusError, match=f"t, line 1: byte 0x[0-9a-f]{{2}} at offset 0 is not {encoding};"):
+            read_corpus([str(tmp_path / "t")], Reading(encoding, on_bad_byte))
 
 
 def test_surrogates_are_refused_or_treated_as_bad_bytes(tmp_path: Path) -> None:

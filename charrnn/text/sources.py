@@ -248,11 +248,15 @@ class Sources:
         """The error that says where a file, of which `offset` bytes are good, is no text."""
         decoder = codecs.getincrementaldecoder(self.reading.codec)("replace")
         line, left = 1, offset
-        with self._open(path) as packed:
-            file = unpacked(name, packed)
-            while left > 0 and (data := file.read(min(left, PIECE))):
-                line += decoder.decode(data).count("\n")
-                left -= len(data)
+        try:
+            with self._open(path) as packed:
+                file = unpacked(name, packed)
+                while left > 0 and (data := file.read(min(left, PIECE))):
+                    line += decoder.decode(data).count("\n")
+                    left -= len(data)
+        except UnicodeError:  # UTF-16 or UTF-32 without a byte order mark, which is no bad byte to Python
+            with self._open(path) as packed:
+                line, offset, byte = 1, 0, unpacked(name, packed).read(1)[0]
         where = "the end" if byte is None else f"byte 0x{byte:02x}"
         return CorpusError(
             f"{name}, line {line:,}: {where} at offset {offset} is not {self.reading.encoding}; give the encoding that "
