@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -214,13 +214,16 @@ class Model:
         most = 4 * max(map(len, stops), default=0) + 4
 
         def ended(ids: tuple[int, ...]) -> bool:
-            if self.unit == "byte" and not list(self.tokenizer.decoded(ids[-most:]))[len(ids[-most:]) - 1]:
+            tail = ids[-most:]
+            if self.unit == "byte" and not list(self.tokenizer.decoded(tail))[len(tail) - 1]:
                 return False  # in the middle of a character
-            return "".join(self._written(ids[-most:], None, ())).endswith(stops)
+            written = list(self._written(tail, None, ()))
+            # The last id may have written two characters, as the empty line between pieces.
+            return any("".join(written[: len(written) - after]).endswith(stops) for after in (0, 1))
 
         ids = self._prompt(prompt, state, unknown)
         found = beam_search(self.parameters, ids, count, length, state, self.end, ended if stops else None)
-        return [(self._text(beam.ids, None, ()), beam.log_probability) for beam in found]
+        return [(self._text(beam.ids, None, stops), beam.log_probability) for beam in found]
 
     def pieces(
         self,
@@ -299,12 +302,19 @@ class Model:
 
         return Written("".join(self._written(noted(), length, stops)), read)
 
+    @property
+    def _separated(self) -> bool:
+        """Whether the symbol that ends a piece is written as an empty line."""
+        return self.piece_kind in ("blank", "files")
+
     def _written(self, ids: Iterable[int], length: int | None, stops: tuple[str, ...]) -> Iterator[str]:
         """The text of the first `length` ids, or of those up to and with the first of the texts `stops`; for a symbol
         that is never printed, an empty line."""
-        characters: Iterable[str] = filter(None, self.tokenizer.decoded(islice(ids, length)))
-        if self.piece_kind in ("blank", "files"):
-            characters = (character.replace(SEPARATOR, "\n\n") for character in characters)
+        characters: Iterable[str] = self.tokenizer.decoded(islice(ids, length))
+        if self.unit == "byte":  # one brings none, or two: U+FFFD for broken bytes before it, and its own
+            characters = chain.from_iterable(characters)
+        if self._separated:
+            characters = chain.from_iterable("\n\n" if c == SEPARATOR else (c,) for c in characters)
         for stop in stops:
             characters = until(characters, stop)
         return iter(characters)
@@ -314,11 +324,14 @@ class Model:
         if isinstance(stop, bytes) or not isinstance(stop, str | Iterable | None):
             raise arguments.wrong("stop", stop, "text, or several")
         stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+        writes = list(self.symbols)
+        if self._separated:
+            writes = [symbol for symbol in writes if symbol != SEPARATOR] + ["\n"]
         for text in stops:
             if not isinstance(text, str) or not text:
                 raise arguments.wrong("stop", text, "text of at least one character")
             written = self.tokenizer.cut(text)
-            unknown = next((c for c in written if not any(symbol.endswith(c) for symbol in self.symbols)), None)
+            unknown = next((c for c in written if not any(symbol.endswith(c) for symbol in writes)), None)
             if unknown is not None:
                 raise ConfigError(
                     f"stop {text!r}: the model does not know {named(unknown)} and never writes it; "

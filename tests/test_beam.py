@@ -81,3 +81,44 @@ def test_a_beam_goes_on_from_a_state_and_refuses_what_cannot_be() -> None:
     model.parameters.vector[0] = np.nan
     with pytest.raises(DivergedError):
         model.beam(2, 3, "a")
+
+
+BROKEN = "a\xe2 "  # of bytes: a letter, the first byte of a longer character, and a space, which no such character has
+
+
+@pytest.mark.parametrize(
+    ("settings", "unit", "ids", "stop", "written"),
+    [
+        ({"pieces": "blank"}, "codepoint", "abc\x1e", "c\n", "abc\n"),
+        ({"pieces": "blank"}, "codepoint", "abc\x1e", "c\n\n", "abc\n\n"),
+        ({"pieces": "files"}, "byte", "ab\x1e", "\n", "ab\n"),
+        ({}, "byte", BROKEN, "\ufffd", "a\ufffd"),
+        ({}, "byte", BROKEN, "\ufffd ", "a\ufffd "),
+    ],
+)
+def test_a_stop_that_ends_within_what_one_symbol_writes_is_found(
+    settings: dict[str, Any], unit: str, ids: str, stop: str, written: str
+) -> None:
+    symbols = "".join(map(chr, range(256))) if unit == "byte" else "".join(sorted({*ids}))
+    model = cycling([symbols.index(c) for c in ids], symbols, unit, settings)
+    prompt = ids[-1].removesuffix("\x1e")  # with which each piece begins anyway
+    assert model.sample(20, prompt, greedy=True, stop=stop) == written
+    ((found, _),) = model.beam(1, 20, prompt, stop=stop)
+    assert found == written
+
+
+def cycling(ids: list[int], symbols: str, unit: str, settings: dict[str, Any]) -> charrnn.Model:
+    """A model that writes these different ids in turn: the hidden unit i, which only ids[i] sets, makes the next one
+    probable."""
+    parameters = initial(Architecture(len(symbols), (len(ids),)), np.random.default_rng(0), np.float64)
+    parameters.vector[:] = 0
+    for unit_of, symbol in enumerate(ids):
+        parameters["W_xh1"][symbol, unit_of] = 5
+        parameters["W_h1a"][unit_of, ids[(unit_of + 1) % len(ids)]] = 20
+    return charrnn.Model(parameters, symbols, settings, unit)
+
+
+def test_a_stop_that_a_model_of_pieces_never_writes_is_refused() -> None:
+    model = cycling([1, 2, 0], "\x1eab", "codepoint", {"pieces": "blank"})
+    with pytest.raises(ConfigError, match="never writes it"):
+        model.sample(5, stop="\x1e")
