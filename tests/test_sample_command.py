@@ -60,6 +60,8 @@ def test_each_temperature_writes_below_its_heading_from_the_same_seed() -> None:
         (["--temperature", "0.5,1", "--length", "0"], "--length 0"),
         (["--temperature", "0.5,1", "--pieces", "2"], "--pieces and several temperatures"),
         (["--temperature", "0.5,1", "-i"], "--interactive"),
+        (["--temperature", "0.5,1", "--greedy"], "several temperatures and --greedy"),
+        (["--temperature", "0.5,1", "--top-k", "1"], "several temperatures and --top-k 1"),
         (["--beam", "2", "--temperature", "0.5"], "--beam and --temperature"),
         (["--beam", "2", "--num-samples", "2"], "--beam and --num-samples"),
         (["--beam", "2", "--novelty", "own"], "--beam and --novelty"),
@@ -200,6 +202,12 @@ def test_beams_are_printed_with_their_log_probabilities() -> None:
     done = command("sample", "t", "--beam", "3", "--length", "20", "--prompt", "the ", "--stop", ".")
     assert done.code == 0
     assert done.out == "\n\n".join(f"log-probability {p:.4f} nats\nthe {text}" for text, p in found) + "\n"
+
+
+def test_what_was_copied_is_told_below_each_temperature() -> None:
+    done = command("sample", "t", "--temperature", "0.5,1.1", "--length", "9", "--novelty", "own")
+    headings = [line for line in done.err.splitlines() if line.startswith("temperature")]
+    assert done.code == 0 and headings == ["temperature 0.5", "temperature 1.1"]
 
 
 def test_what_is_wrong_is_said_before_anything_is_written() -> None:

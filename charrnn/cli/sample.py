@@ -40,9 +40,8 @@ def sample(
         int | None,
         typer.Option(
             min=0,
-            help="Symbols to write (default 500, of --beam 100), as characters or bytes, whichever the model writes; "
-            "0: without end; "
-            "the most in a piece (10000).",
+            help="Symbols to write: characters or bytes, as the model's unit is (default 500, with --beam 100); 0: "
+            "without end. With --pieces the most that a piece may have (default 10000).",
             metavar="INTEGER",
         ),
     ] = None,
@@ -84,8 +83,8 @@ def sample(
     repetition_penalty: Annotated[
         float,
         typer.Option(
-            help="Above 1, as 1.2: ever less of a passage that stands word for word in the last 1024 symbols; "
-            "12 symbols are free.",
+            help="Above 1, as 1.2: a passage of the last 1024 symbols (with --interactive, of this turn) is repeated "
+            "word for word with less probability, by this factor for each symbol after the twelfth.",
             metavar="NUMBER",
         ),
     ] = 1.0,
@@ -145,6 +144,8 @@ def sample(
     together = {"--num-samples": num_samples > 1, "--novelty": novelty, "several temperatures": several}
     drawing = {"--temperature": temperature is not None, "--top-k": top_k, "--top-p": top_p != 1, "--greedy": greedy}
     drawing |= {"--repetition-penalty": repetition_penalty != 1, "--seed": seed is not None}
+    if several:
+        _check_alone("several temperatures", {"--greedy": greedy, "--top-k 1": top_k == 1})
     if pieces is not None:
         _check_alone("--pieces", {**together, "--stop": stop})
     if beam is not None:

@@ -38,7 +38,7 @@ def write_samples(
         texts = model.samples(count, length, given, stop=stops, **options)
         write(head)
         if corpus is not None:
-            _write_compared(texts, given, corpus)
+            _write_compared(texts, given, corpus, head.strip())
         else:
             write_apart((show or plain)(given, text) for text in texts)
         return
@@ -83,8 +83,9 @@ def write_pieces(
         )
 
 
-def _write_compared(texts: list[str], given: str, corpus: Any) -> None:
-    """The samples, with what they have copied marked on a terminal; standard error tells how much that is."""
+def _write_compared(texts: list[str], given: str, corpus: Any, heading: str) -> None:
+    """The samples, with what they have copied marked on a terminal; standard error tells how much that is, below the
+    heading, if there is one."""
     from charrnn.report.novelty import lines, marked
 
     found = [compared(text, corpus) for text in texts]
@@ -94,6 +95,8 @@ def _write_compared(texts: list[str], given: str, corpus: Any) -> None:
         for text, one in zip(texts, found, strict=True)
     )
     sys.stdout.flush()
+    if heading:
+        print(heading, file=sys.stderr)
     for number, (text, one) in enumerate(zip(texts, found, strict=True), 1):
         if len(texts) > 1:
             print(f"sample {number}", file=sys.stderr)
