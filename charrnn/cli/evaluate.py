@@ -32,8 +32,8 @@ def evaluate(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            help="A run, a text, or a run and a text: a file, a directory, or - for standard input. Without a text the "
-            "run's own is scored, without a run the newest good one scores.",
+            help="A run, a text, or a run and a text: a file, a directory, an address, or - for standard input. "
+            "Without a text the run's own is scored, without a run the newest good one scores.",
             metavar="RUN, TEXT",
             show_default=False,
         ),
@@ -99,7 +99,7 @@ def evaluate(
     from charrnn.text.reading import end_symbol
     from charrnn.text.tokenizer import check_unknown
     from charrnn.text.unknown import encode_counted
-    from charrnn.training.parts import own_text, parts_of, reading_of, run_of
+    from charrnn.training.parts import own_parts_of, own_text, reading_of, run_of
     from charrnn.training.result import verdict_on
 
     check_unknown(unknown)
@@ -124,7 +124,7 @@ def evaluate(
     with nullcontext() if per_char is None else writing(per_char, model.tokenizer.names) as write:
         if run is not None and run.manifest().sha256 == corpus.sha256:
             print(f"this is the text of {shown(path)}: its parts are scored apart", file=sys.stderr)
-            parts = parts_of(corpus, run.config({}), run.manifest().unknown)
+            parts = own_parts_of(run, corpus)
             for name, ids, offset in parts.items():
                 n = streams if len(ids) <= EXACT else max(streams, SIDE_BY_SIDE)
                 scores[name] = _score(model, ids, name, offset, n, workers, write if file is None else None)

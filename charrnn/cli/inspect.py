@@ -16,8 +16,8 @@ def inspect(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            help="A run, a text, or a run and a text, a file or - for standard input. Without a text it is measured on "
-            "the run's own, without a run the newest good one is.",
+            help="A run, a text, or a run and a text, a file, an address or - for standard input. Without a text it is "
+            "measured on the run's own, without a run the newest good one is.",
             metavar="RUN, TEXT",
             show_default=False,
         ),

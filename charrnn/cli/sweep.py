@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @with_settings
 def sweep(
     corpus: Annotated[
-        list[str], typer.Argument(help="Text files or directories.", metavar="CORPUS", show_default=False)
+        list[str], typer.Argument(help="Text files, directories or addresses.", metavar="CORPUS", show_default=False)
     ],
     vary: Annotated[
         list[str],

@@ -29,8 +29,8 @@ def train(
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Text files, plain or compressed (.gz, .bz2, .xz, .zst), .jsonl or .parquet files, directories, or "
-            "- for standard input.",
+            help="Text files, plain or compressed (.gz, .bz2, .xz, .zst), .jsonl or .parquet files, directories, "
+            "addresses (https://, s3:// …), or - for standard input.",
             metavar="CORPUS",
             show_default=False,
         ),

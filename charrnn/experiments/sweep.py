@@ -28,7 +28,7 @@ from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusErr
 from charrnn.interrupts import leave_interrupts_to_parent, starting_process
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.durable import atomic_write_bytes, read_small
-from charrnn.training.run import Run, is_leftover
+from charrnn.training.run import Run, absolute, is_leftover
 from charrnn.training.setting_types import hint
 from charrnn.training.settings import FIELDS, Settings, parse
 from charrnn.training.train import resume, train
@@ -162,7 +162,7 @@ class Sweep:
             raise ConfigError("val_frac 0: trainings are ranked by their validation loss; leave val_frac out")
         if "-" in corpus:
             raise ConfigError("standard input can be read only once; a sweep needs a file")
-        self.directory, self.corpus = directory, [str(Path(name).resolve()) for name in corpus]
+        self.directory, self.corpus = directory, list(map(absolute, corpus))
         self.trials = list(trials)
         self._settings = [settings.replace(**values) for values in self.trials]
         self.rounds = min(ROUNDS, 1 + math.ceil(math.log2(max(1, len(trials))))) if halve else 1

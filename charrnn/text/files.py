@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 
 from charrnn.errors import CharrnnError, CorpusError, shown
 from charrnn.storage import CHECKPOINTS
+from charrnn.text.addresses import is_address
 from charrnn.text.compressed import COMPRESSIONS, unpacked
 from charrnn.text.reading import Reading
 from charrnn.text.records import first_record, is_json_lines, is_parquet, parquet_texts
@@ -71,8 +72,18 @@ def wide_encoding(head: bytes) -> str | None:
 
 
 def can_be_read_again(path: str) -> bool:
-    """False for standard input (`-`), pipes and devices."""
-    return path != "-" and (os.path.isfile(path) or os.path.isdir(path) or not os.path.exists(path))
+    """False for standard input (`-`), pipes, devices and addresses, which need a network."""
+    return (
+        path != "-"
+        and not is_address(path)
+        and (os.path.isfile(path) or os.path.isdir(path) or not os.path.exists(path))
+    )
+
+
+def read_once(texts: Sequence[str]) -> str:
+    """Where the first text came from that cannot be read again, in words."""
+    first = next((text for text in texts if not can_be_read_again(text)), "-")
+    return "an address" if is_address(first) else "a pipe"
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from charrnn.errors import ConfigError, CorpusError, shown
 from charrnn.extras import install
+from charrnn.text.addresses import base_name, is_address
 from charrnn.text.reading import uncompressed
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -24,13 +25,13 @@ Texts = Iterator[str | None]
 
 
 def is_json_lines(name: str) -> bool:
-    """Whether a file is one of JSON lines by its name, compressed or not."""
-    return uncompressed(name).lower().endswith(JSON_LINES)
+    """Whether a file is one of JSON lines by its name or address, compressed or not."""
+    return uncompressed(_name(name)).lower().endswith(JSON_LINES)
 
 
 def is_parquet(name: str) -> bool:
-    """Whether a file is a Parquet file by its name."""
-    return name.lower().endswith(PARQUET)
+    """Whether a file is a Parquet file by its name or address."""
+    return _name(name).lower().endswith(PARQUET)
 
 
 def json_texts(name: str, pieces: Iterable[str | bytes], column: str) -> Texts:
@@ -97,6 +98,10 @@ def joined(texts: Iterable[str], between: str, size: int) -> Iterator[str]:
             held, length = [], 0
     if held:
         yield "".join(held)
+
+
+def _name(name: str) -> str:
+    return base_name(name) if is_address(name) else name
 
 
 def _lines(name: str, pieces: Iterable[str | bytes]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from charrnn.errors import CorpusError, StorageError
+from charrnn.text.addresses import is_address, opened
 from charrnn.text.characters import normalized_pieces, whole_graphemes
 from charrnn.text.compressed import Readable, unpacked
 from charrnn.text.files import HEAD, can_be_read_again, kind, read_directory, wide_encoding
@@ -27,7 +28,7 @@ Progress = Callable[[int], object] | None
 
 
 class Sources:
-    """The files behind the arguments: files, directories, or `-` for standard input.
+    """The files behind the arguments: files, directories, addresses, or `-` for standard input.
 
     Standard input and pipes can be read only once: what they held is kept. A directory is looked through once, so that
     every reading is of the same files. Compressed files are unpacked as they are read. `progress` is called with
@@ -51,8 +52,8 @@ class Sources:
 
     @property
     def once(self) -> bool:
-        """Whether some of the text cannot be read again after this run."""
-        return bool(self._spooled)
+        """Whether some of the text cannot be read again after this run, or not without a network."""
+        return bool(self._spooled) or any(map(is_address, self.arguments))
 
     @property
     def files(self) -> int:
@@ -103,7 +104,7 @@ class Sources:
         if argument not in self._files:
             if not argument:
                 raise CorpusError("the name of a text is empty; name a file, a directory, or - for standard input")
-            if argument == "-" or not os.path.isdir(argument):
+            if argument == "-" or is_address(argument) or not os.path.isdir(argument):
                 self._files[argument] = [argument]
             else:
                 found = read_directory(argument, self.reading)
@@ -136,8 +137,8 @@ class Sources:
 
     @contextlib.contextmanager
     def _open(self, path: str) -> Iterator[IO[bytes]]:
-        if can_be_read_again(path):
-            with open(path, "rb") as file:
+        if is_address(path) or can_be_read_again(path):
+            with opened(path, seekable=is_parquet(path)) if is_address(path) else open(path, "rb") as file:
                 yield file
             return
         if path not in self._spooled:

@@ -25,8 +25,9 @@ from charrnn.model import Model, load
 from charrnn.network.buffers import Array
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.storage import fields
+from charrnn.text.addresses import base_name, is_address
 from charrnn.text.corpus import EncodedCorpus
-from charrnn.text.files import can_be_read_again
+from charrnn.text.files import can_be_read_again, read_once
 from charrnn.text.pieces import pack
 from charrnn.training.parts import Parts, own_text, parts_of
 from charrnn.training.prepare import VALIDATION_CHARACTERS
@@ -127,7 +128,7 @@ def _of_run(run: Run, measured: dict[str, Yardsticks] | None) -> Findings:
         manifest,
         _plain(settings, run),
         rows,
-        ["standard input" if name == "-" else PurePath(name).name for name in manifest.corpus],
+        list(map(_name, manifest.corpus)),
     )
     found.seconds = _seconds(run, rows)
     losses = {row["step"]: row["validation"] for row in rows if "validation" in row}
@@ -164,7 +165,7 @@ def _plain(settings: Settings | None, run: Run) -> dict[str, object]:
     for name, value in plain.items():
         about: Any = FIELDS[name].json_schema_extra
         if about["metavar"] == "PATH" and value is not None:
-            plain[name] = PurePath(str(value)).name
+            plain[name] = _name(str(value))
     return plain
 
 
@@ -182,7 +183,7 @@ def _with_model(
         return
     try:
         corpus = own_text(run, model.tokenizer)
-        parts = parts_of(corpus, settings, found.manifest.unknown)
+        parts = parts_of(corpus, settings, found.manifest.unknown, run.directory, found.manifest.others or {})
     except CharrnnError:
         found.left_out |= dict.fromkeys(of_text, _why_no_text(found.manifest, settings, run))
         return
@@ -253,14 +254,21 @@ def _beside(parts: Parts, validation: Array, model: Model, measured: dict[str, Y
     return Beside(key, measured[key])
 
 
+def _name(text: str) -> str:
+    """What a page may say of a text: neither its directory nor the query of its address."""
+    if is_address(text):
+        return base_name(text)
+    return "standard input" if text == "-" else PurePath(text).name
+
+
 def _why_no_text(manifest: Manifest, settings: Settings, run: Run) -> str:
     """In words that hold no path."""
     others = [path for path in (settings.val_file, settings.test_file) if path]
     if not all(map(can_be_read_again, manifest.corpus)) and not (run.directory / IDS).exists():
-        return "its text came from a pipe, and is gone"
+        return f"its text came from {read_once(manifest.corpus)}, and is gone"
     for path in [*manifest.corpus, *others]:
-        if path != "-" and not Path(path).exists():
-            return f"its text is not where it was: {PurePath(path).name}"
+        if path != "-" and not is_address(path) and not Path(path).exists():
+            return f"its text is not where it was: {_name(path)}"
     return "its text is no longer the one it was trained on, or cannot be read"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import numpy as np
 from charrnn.errors import CorpusError
 from charrnn.network.buffers import Array
 from charrnn.storage import CHECKPOINTS
+from charrnn.text.addresses import is_address
 from charrnn.text.corpus import EncodedCorpus, encode_corpus, open_ids
-from charrnn.text.files import can_be_read_again
+from charrnn.text.files import can_be_read_again, read_once
 from charrnn.text.pieces import cut, end_id, pack, packed
 from charrnn.text.reading import UTF8, Reading
 from charrnn.text.tokenizer import Tokenizer
-from charrnn.training.run import IDS, Run
+from charrnn.training.run import IDS, IDS_OF, Run
 from charrnn.training.settings import Settings
 
 SPLIT = 4  # what the seed is combined with; training/loop.py has the others
@@ -54,12 +56,22 @@ class Parts:
         return next((name for name, _, _ in self.items() if name != "training"), None)
 
 
-def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") -> Parts:
+def parts_of(
+    corpus: EncodedCorpus,
+    settings: Settings,
+    unknown: str = "error",
+    kept: Path | None = None,
+    begun: Mapping[str, object] | None = None,
+) -> Parts:
     """The beginning of the text is for training, then comes validation, then the test; each of the latter may be a file
     of its own. Pieces are drawn for each part at random, by the seed. CorpusError for a file that has fewer than two
-    characters of the vocabulary, and for a text of too few pieces."""
-    files = {key: getattr(settings, key) for key in ("val_file", "test_file")}
-    own = {key: _of_file(path, corpus, settings, unknown) for key, path in files.items() if path}
+    characters of the vocabulary, and for a text of too few pieces.
+
+    The ids of a file that was named by an address are kept in the directory `kept`. They are taken from there, and no
+    network is used, if `begun` is given: the checksums of the files that the run was begun with.
+    """
+    files = {key: getattr(settings, key) for key in IDS_OF}
+    own = {key: _of_file(key, path, corpus, settings, unknown, kept, begun) for key, path in files.items() if path}
     fractions = (0.0 if "val_file" in own else settings.val_frac, 0.0 if "test_file" in own else settings.test_frac)
     parts = _in_order(corpus.ids, fractions) if settings.pieces == "none" else _of_pieces(corpus, settings, fractions)
     if "val_file" in own:
@@ -69,14 +81,30 @@ def parts_of(corpus: EncodedCorpus, settings: Settings, unknown: str = "error") 
     return replace(parts, checksums={key: text.sha256 for key, text in own.items()})
 
 
-def _of_file(path: str, corpus: EncodedCorpus, settings: Settings, unknown: str) -> EncodedCorpus:
+def _of_file(
+    key: str,
+    path: str,
+    corpus: EncodedCorpus,
+    settings: Settings,
+    unknown: str,
+    kept: Path | None,
+    begun: Mapping[str, object] | None,
+) -> EncodedCorpus:
     """A file for one part alone."""
-    encoded = encode_corpus([path], settings.reading, None, corpus.tokenizer, unknown)
-    ids = pack(encoded.ids, corpus.tokenizer, settings.pieces)
-    if len(ids) < 2:
-        held = "one character" if len(ids) and not settings.reading.between else "no character"
+    ids = kept / IDS_OF[key] if kept and is_address(path) else None
+    if ids is None or begun is None:
+        encoded = encode_corpus([path], settings.reading, ids, corpus.tokenizer, unknown)
+    elif ids.exists():
+        encoded = open_ids(ids, str(begun.get(key)), corpus.tokenizer, verify=True)
+    else:
+        raise CorpusError(
+            f"{ids}: what was kept of {path} is not there; restore it, or give the text as a file ({key})"
+        )
+    packed_ids = pack(encoded.ids, corpus.tokenizer, settings.pieces)
+    if len(packed_ids) < 2:
+        held = "one character" if len(packed_ids) and not settings.reading.between else "no character"
         raise CorpusError(f"{path}: holds {held} of the vocabulary, and 2 are the least to be scored")
-    return replace(encoded, ids=ids)
+    return replace(encoded, ids=packed_ids)
 
 
 def _in_order(ids: Array, fractions: tuple[float, float]) -> Parts:
@@ -114,12 +142,19 @@ def own_text(run: Run, tokenizer: Tokenizer) -> EncodedCorpus:
         return corpus
     if kept.exists():
         return open_ids(kept, manifest.sha256, tokenizer, verify=True)
-    raise CorpusError(f"{run.directory}: its text came from a pipe, and is gone; name a text to score")
+    origin = read_once(manifest.corpus)
+    raise CorpusError(f"{run.directory}: its text came from {origin}, and is gone; name a text to score")
 
 
 def own_parts(run: Run, tokenizer: Tokenizer) -> Parts:
     """The parts of the text that a run was trained on; CorpusError if it, or a file of its own, is gone or another."""
-    return parts_of(own_text(run, tokenizer), run.config({}), run.manifest().unknown)
+    return own_parts_of(run, own_text(run, tokenizer))
+
+
+def own_parts_of(run: Run, corpus: EncodedCorpus) -> Parts:
+    """As `own_parts`, of the run's text, which is known already."""
+    manifest = run.manifest()
+    return parts_of(corpus, run.config({}), manifest.unknown, run.directory, manifest.others or {})
 
 
 def reading_of(run: Run | None, encoding: str | None = None, column: str | None = None) -> Reading:

@@ -20,15 +20,16 @@ from charrnn.interrupts import interrupts_held
 from charrnn.model import Model
 from charrnn.storage import LAST
 from charrnn.storage import checkpoint as checkpoints
+from charrnn.text.addresses import is_address
 from charrnn.text.batches import Streams
 from charrnn.text.corpus import EncodedCorpus, checksum, encode_corpus, open_ids, vocabulary_of
-from charrnn.text.files import can_be_read_again
+from charrnn.text.files import can_be_read_again, read_once
 from charrnn.text.pieces import PieceStreams, are_sorted_lines, end_id
 from charrnn.text.tokenizer import GROW, Tokenizer, check_unknown
 from charrnn.training.cores import choose_workers
 from charrnn.training.loop import ORDER, Trainer
-from charrnn.training.parts import parts_of
-from charrnn.training.run import IDS, Manifest, Run, Source, default_directories
+from charrnn.training.parts import Parts, parts_of
+from charrnn.training.run import IDS, Manifest, Run, Source, absolute, default_directories
 from charrnn.training.runs import load
 from charrnn.training.session import Asked, Event, Session, never
 from charrnn.training.settings import Settings
@@ -93,7 +94,8 @@ def create(
             staged = Run(Path(temporary)) if temporary else run.stage()
             corpus = encode_corpus(sources, config.reading, staged.directory / IDS, tokenizer, unknown, progress)
         unknown = "error" if grow else unknown  # nothing is, any more
-        prepared = _assemble(run, config, corpus, unknown, workers, undo, engine)
+        parts = parts_of(corpus, config, unknown, None if dry else staged.directory)
+        prepared = _assemble(run, config, corpus, parts, workers, undo, engine)
         session = prepared.session
         if start and grow:
             before, start = start, start.grown(corpus.symbols, config.init, config.seed)
@@ -159,7 +161,8 @@ def resume(
         manifest, checkpoint = run.manifest(), checkpoints.load(run.last)
         tokenizer = Tokenizer(checkpoint.symbols, checkpoint.unit, checkpoint.normalize)
         corpus = _text_again(run, texts or manifest.corpus, manifest, config, tokenizer, progress)
-        prepared = _assemble(run, config, corpus, manifest.unknown, workers, undo, engine)
+        parts = parts_of(corpus, config, manifest.unknown, run.directory, manifest.others or {})
+        prepared = _assemble(run, config, corpus, parts, workers, undo, engine)
         for key in ("val_file", "test_file"):
             if manifest.others is not None and prepared.checksums.get(key) != manifest.others.get(key):
                 raise CorpusError(
@@ -192,7 +195,8 @@ def _text_again(
             f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
         )
     again = all(map(can_be_read_again, sources))
-    gone = next((source for source in sources if source != "-" and not os.path.exists(source)), None)
+    files = (source for source in sources if source != "-" and not is_address(source))
+    gone = next((file for file in files if not os.path.exists(file)), None)
     if gone is not None:
         raise CorpusError(f"{gone}: the text of {run.directory} is gone; restore it, or name it where it is now")
     if again and checksum(sources, config.reading, progress) != sha256:
@@ -204,20 +208,21 @@ def _text_again(
         return open_ids(kept, sha256, tokenizer, verify=True)
     if not again:
         raise CorpusError(
-            f"{kept} is gone, and the text came from a pipe; begin a new run from its weights (init_from)"
+            f"{kept} is gone, and the text came from {read_once(sources)}; name the text as a file, or begin a new run "
+            "from its weights (init_from)"
         )
     return encode_corpus(sources, config.reading, kept, tokenizer, manifest.unknown, progress)
 
 
 def _names(texts: list[str]) -> list[str]:
-    """The absolute paths of the texts, and - for what is read only once."""
-    return [str(Path(name).resolve()) if can_be_read_again(name) else "-" for name in texts]
+    """The absolute paths or addresses of the texts, and - for what is read only once."""
+    return [absolute(name) if can_be_read_again(name) or is_address(name) else "-" for name in texts]
 
 
 def _with_absolute_paths(config: Settings) -> Settings:
     """Settings that mean the same in any directory."""
     paths = {key: getattr(config, key) for key in ("val_file", "test_file")}
-    return config.replace(**{k: str(Path(path).resolve()) for k, path in paths.items() if path and path != "-"})
+    return config.replace(**{key: absolute(path) for key, path in paths.items() if path})
 
 
 def _growth(before: Sequence[str], now: Sequence[str]) -> list[str]:
@@ -273,13 +278,12 @@ def _assemble(
     run: Run,
     config: Settings,
     corpus: EncodedCorpus,
-    unknown: str,
+    parts: Parts,
     workers: int,
     undo: contextlib.ExitStack,
     engine: Maker | None,
 ) -> Prepared:
-    """Splits the text, cuts it into streams and makes the network; `undo` closes its engine."""
-    parts = parts_of(corpus, config, unknown)
+    """Cuts the text into streams and makes the network; `undo` closes its engine."""
     validation, test = parts.validation, parts.test
     if parts.end is None:
         streams = Streams(parts.training, config.batch_size, config.seq_length, corpus.release)

@@ -23,6 +23,7 @@ from charrnn import __version__, blas
 from charrnn.errors import CheckpointError, ConfigError, RunExistsError, RunHeldError, StorageError
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.durable import append_line, atomic_write_bytes, fsync_directory, read_small
+from charrnn.text.addresses import base_name, is_address
 from charrnn.text.reading import uncompressed
 from charrnn.training.settings import RESUMABLE, Settings, resolve
 
@@ -30,6 +31,7 @@ MOST_OF_MANIFEST, MOST_OF_METRICS = 1_000_000, 1_000_000_000  # bytes
 RUNS = Path("runs")  # where runs are made and looked for
 CONFIG, MANIFEST, METRICS, IDS = "config.yaml", "manifest.json", "metrics.jsonl", "ids.bin"
 EVENTS = "events.out.tfevents.*.charrnn"  # a copy of the metrics in the format of TensorBoard
+IDS_OF = {"val_file": "val_file.bin", "test_file": "test_file.bin"}  # of texts that would need a network
 STAGED, NEXT = ".new.tmp", ".next"  # directories in a run's own: a new run that is being written, and one that is whole
 MADE_WITH = ("charrnn", "python", "numpy", "platform", "processor")
 LARGEST = 1e100  # of a number of the metrics: what is larger is no measurement, and sums of it may be infinite
@@ -39,7 +41,7 @@ ATTEMPTS = 100  # to lock a directory that others make and remove
 
 @dataclass(frozen=True)
 class Source:
-    """What a run was trained on: the arguments as absolute paths, and the checksum of the decoded text.
+    """What a run was trained on: the arguments as absolute paths or addresses, and the checksum of the decoded text.
 
     others: checksums of val_file and test_file, where these are given.
     """
@@ -89,7 +91,8 @@ KINDS: dict[str, Callable[[object], bool]] = {
 def default_directories(corpus: list[str], runs: Path = RUNS) -> Iterator[Path]:
     """runs/<name of the corpus>, then the same with a number after it, without end."""
     first = Path(corpus[0])
-    stem = text_name(corpus[0]) if first.is_file() or first.is_dir() else "stdin"
+    known = is_address(corpus[0]) or first.is_file() or first.is_dir()
+    stem = text_name(corpus[0]) if known else "stdin"
     yield runs / stem
     number = 2
     while True:
@@ -98,8 +101,13 @@ def default_directories(corpus: list[str], runs: Path = RUNS) -> Iterator[Path]:
 
 
 def text_name(text: str) -> str:
-    """The name of a text without its endings: corpus of data/corpus.txt.gz."""
-    return Path(uncompressed(str(Path(text).resolve()))).stem
+    """The name of a text without its endings: corpus of data/corpus.txt.gz, or of an address that ends so."""
+    return Path(uncompressed(base_name(text) if is_address(text) else str(Path(text).resolve()))).stem
+
+
+def absolute(text: str) -> str:
+    """What names the same text from any directory: a path, an address, or - for standard input."""
+    return text if text == "-" or is_address(text) else str(Path(text).resolve())
 
 
 def is_leftover(path: Path) -> bool:
@@ -226,9 +234,10 @@ class Run:
         if not new.is_dir():
             return
         if (new / LAST).exists():
-            for path in (*(self.directory / name for name in (BEST, METRICS, IDS)), *self.directory.glob(EVENTS)):
+            names = (BEST, METRICS, IDS, *IDS_OF.values())
+            for path in (*(self.directory / name for name in names), *self.directory.glob(EVENTS)):
                 path.unlink(missing_ok=True)
-        for name in (LAST, IDS, CONFIG, MANIFEST):
+        for name in (LAST, IDS, *IDS_OF.values(), CONFIG, MANIFEST):
             if (new / name).exists():
                 os.replace(new / name, self.directory / name)
         fsync_directory(self.directory)
