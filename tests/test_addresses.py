@@ -108,6 +108,11 @@ def test_what_is_at_an_address_is_read_as_a_file_is(
     assert len(asked) == (0 if protocol == "memory" else 2 * 6 + 2)
 
 
+def test_a_long_text_is_streamed_from_a_server_that_knows_no_ranges(server: Server) -> None:
+    server.files["/long.txt"] = TEXT.encode() * 250  # 8 MB, more than is asked for at once elsewhere
+    assert read_corpus([f"{server.address}/long.txt"]) == TEXT * 250
+
+
 def test_parquet_at_an_address_is_read_where_it_can_be_sought_in(tmp_path: Path, server: Server) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table({"text": TEXT.splitlines()}), tmp_path / "t.parquet", row_group_size=50)
@@ -183,9 +188,10 @@ def test_a_run_whose_kept_ids_are_gone_or_changed_says_so_and_asks_no_network(
     config, manifest = Path("foreign/config.yaml"), Path("foreign/manifest.json")
     honest = config.read_text(), manifest.read_text()
     told = json.loads(honest[1])
-    for others in ({}, None, {"val_file": "0" * 64}):  # a run of someone else, who wishes to be called
-        config.write_text(honest[0] + f"val_file: {held}\n")
-        manifest.write_text(json.dumps({**told, "others": others}))
+    older = {key: value for key, value in told.items() if key != "others"}
+    for claimed in (older, {**told, "others": {}}, {**told, "others": {"val_file": "0" * 64}}):
+        config.write_text(honest[0] + f"val_file: {held}\n")  # of someone who wishes to be called
+        manifest.write_text(json.dumps(claimed))
         assert charrnn("eval", "foreign").code == charrnn("train", "--resume", "foreign", "--max-steps", "9").code == 3
     config.write_text(honest[0])
     manifest.write_text(json.dumps({**told, "corpus": [text]}))
