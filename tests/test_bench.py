@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,15 +22,17 @@ from typer.testing import CliRunner
 
 from charrnn import blas, engine
 from charrnn.bench import race as race_module
+from charrnn.bench import scaling as scaling_module
 from charrnn.bench.breakdown import breakdown
 from charrnn.bench.competitors import Shape, jax_loss, torch_loss, trainer
 from charrnn.bench.race import Result, race
-from charrnn.bench.scaling import ASSUMED, Parts, modelled, scaling
+from charrnn.bench.scaling import ASSUMED, Parts, measured, modelled, scaling
 from charrnn.cli.main import app
 from charrnn.errors import CheckFailed, ConfigError
 from charrnn.network import layer
 from charrnn.network.buffers import Array
 from charrnn.network.stack import Stack
+from charrnn.training.loop import Trainer
 
 ROOT = Path(__file__).parents[1]
 SMALL = Shape((8, 8), 3, 6, symbols=7)
@@ -265,6 +268,18 @@ def test_the_bench_of_ranks_prints_the_model_with_what_it_assumes() -> None:
 def test_a_model_of_ranks_that_cannot_be_is_refused(more: list[str], line: str) -> None:
     done = CliRunner().invoke(app, ["bench", "--hidden", "8", "--ranks", "3", *more])
     assert isinstance(done.exception, ConfigError) and line in str(done.exception)
+
+
+def test_the_time_of_an_update_does_not_vanish_in_the_noise_of_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling_module, "MOST", 4)
+    compute, calls = Trainer.loss_and_gradient, iter(range(1000))
+
+    def slow_at_first(self: Trainer) -> Any:
+        time.sleep(0.02 if next(calls) < 7 else 0)
+        return compute(self)
+
+    monkeypatch.setattr(Trainer, "loss_and_gradient", slow_at_first)
+    assert measured(Shape((8,), 8, 5, 10, threads=1), 2).update > 0
 
 
 @pytest.mark.parametrize(

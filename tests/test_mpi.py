@@ -338,22 +338,17 @@ def test_a_sum_in_the_order_of_the_library_is_told_and_noted(place: Path) -> Non
 
 
 @needs_mpi
-def test_a_launcher_of_another_mpi_library_is_told(place: Path) -> None:
-    environment = {
-        **os.environ,
-        "MV2_COMM_WORLD_SIZE": "3",
-        "MV2_COMM_WORLD_RANK": "0",
-        "PYTHONPATH": str(TESTS.parent),
-    }
+@pytest.mark.parametrize("variable", ["MV2_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_a_launcher_of_another_mpi_library_is_told(place: Path, variable: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "charrnn", *begin(place, "alone")],
-        env=environment,
+        env={**os.environ, variable: "3", LAUNCHERS[variable]: "0", "PYTHONPATH": str(TESTS.parent)},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("error: 3 ranks of MPI (MV2_COMM_WORLD_SIZE): mpi4py knows of 1; its MPI library (")
+    assert done.stderr.startswith(f"error: 3 ranks of MPI ({variable}): mpi4py knows of 1; its MPI library (")
     assert not (place / "alone").exists()
 
 

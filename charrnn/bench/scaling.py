@@ -67,8 +67,11 @@ def measured(shape: Shape, shards: int) -> Parts:
     one = trainer(replace(shape, n=-(-shape.n // shards), threads=1), shards=1)
     import numpy as np
 
+    from charrnn.training.optimizers import clip
+
     shard = _median(one.loss_and_gradient)
-    update = max(_median(one.update) - shard, 0.0)
+    clipping = _median(lambda: clip(one.gradient.vector, one.config.grad_clip, one.config.clip_mode))
+    update = clipping + _median(one.update, before=one.look_ahead)
     vector, other = one.gradient.vector, one.gradient.vector.copy()
     addition = _median(lambda: np.add(vector, other, out=vector))
     ids, state = one.streams.read(0, 0, shape.T), one.state or []
@@ -83,12 +86,15 @@ def scaling(parts: Parts, ranks: int, bandwidth: float, latency: float) -> list[
     return [modelled(parts, count, bandwidth, latency) for count in counts]
 
 
-def _median(call: Callable[[], object]) -> float:
-    """Seconds of a call."""
+def _median(call: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
+    """Seconds of a call; each comes after a call of `before`, which is not counted."""
     for _ in range(3):
+        before()
         call()
     seconds: list[float] = []
-    while len(seconds) < MOST and sum(seconds) < LONG_ENOUGH:
+    began = time.perf_counter()
+    while len(seconds) < MOST and (not seconds or time.perf_counter() - began < LONG_ENOUGH):
+        before()
         started = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - started)

@@ -12,6 +12,7 @@ import platform
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -134,7 +135,9 @@ def join(arguments: list[str]) -> None:
         raise ConfigError(f"{where}: a sweep is not shared among ranks; start it without them")
     with _ended_by_signals():
         try:
-            from mpi4py import MPI
+            with warnings.catch_warnings():  # of a launcher of another library, which is told below
+                warnings.simplefilter("ignore", RuntimeWarning)
+                from mpi4py import MPI
         except (ImportError, RuntimeError) as error:  # the latter where there is mpi4py, but no MPI library
             raise _unjoined(launched, where, error) from error
         comm = MPI.COMM_WORLD
