@@ -77,12 +77,25 @@ def test_a_character_that_the_model_does_not_know_changes_nothing(model: charrnn
     assert talk.undo() and not talk.undo()
 
 
-@pytest.mark.parametrize("line", ["/temperature x", "/temperature 0", "/length 0", "/length x", "/foo", "/"])
+@pytest.mark.parametrize("line", ["/temperature x", "/temperature -1", "/length 0", "/length x", "/foo", "/"])
 def test_a_wrong_command_is_told_and_changes_nothing(model: charrnn.Model, line: str) -> None:
     talk = conversation(model, temperature=0.7)
     with pytest.raises(ConfigError):
         talk.command(line)
     assert (talk.options["temperature"], talk.length) == (0.7, 12)
+
+
+def test_temperature_0_is_greedy_and_any_other_is_not(model: charrnn.Model) -> None:
+    talk = conversation(model, temperature=0.7)
+    talk.command("/temperature 0")
+    talk.turn("the ")
+    assert talk.text == "the " + model.sample(12, "the ", greedy=True)
+    talk.undo()
+    talk.command("/temperature 0.9")
+    talk.turn("the ")
+    assert (
+        talk.text == "the " + model.sample(12, "the ", temperature=0.9, seed=5) != model.sample(12, "the ", greedy=True)
+    )
 
 
 def test_commands_change_how_it_writes_and_end_it(model: charrnn.Model, capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,8 +98,8 @@ class Conversation:
             temperature = float(value)
         except ValueError:
             raise ConfigError(f"/temperature {value}: must be a number, as in /temperature 0.5") from None
-        Choice(temperature)
-        self.options["temperature"] = temperature
+        Choice(temperature or 1.0)
+        self.options |= {"temperature": temperature or 1.0, "greedy": temperature == 0}
 
 
 def converse(conversation: Conversation, read: Callable[[str], str] = input) -> None:
