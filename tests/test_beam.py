@@ -94,6 +94,7 @@ BROKEN = "a\xe2 "  # of bytes: a letter, the first byte of a longer character, a
         ({"pieces": "files"}, "byte", "ab\x1e", "\n", "ab\n"),
         ({}, "byte", BROKEN, "\ufffd", "a\ufffd"),
         ({}, "byte", BROKEN, "\ufffd ", "a\ufffd "),
+        ({}, "byte", "x\xc3\xa9z", "xéz", "xéz"),
     ],
 )
 def test_a_stop_that_ends_within_what_one_symbol_writes_is_found(
@@ -103,8 +104,8 @@ def test_a_stop_that_ends_within_what_one_symbol_writes_is_found(
     model = cycling([symbols.index(c) for c in ids], symbols, unit, settings)
     prompt = ids[-1].removesuffix("\x1e")  # with which each piece begins anyway
     assert model.sample(20, prompt, greedy=True, stop=stop) == written
-    ((found, _),) = model.beam(1, 20, prompt, stop=stop)
-    assert found == written
+    ((found, p),) = model.beam(1, 20, prompt, stop=stop)
+    assert (found, p) == (written, model.beam(1, len(ids), prompt)[0][1])
 
 
 def cycling(ids: list[int], symbols: str, unit: str, settings: dict[str, Any]) -> charrnn.Model:
@@ -114,7 +115,7 @@ def cycling(ids: list[int], symbols: str, unit: str, settings: dict[str, Any]) -
     parameters.vector[:] = 0
     for unit_of, symbol in enumerate(ids):
         parameters["W_xh1"][symbol, unit_of] = 5
-        parameters["W_h1a"][unit_of, ids[(unit_of + 1) % len(ids)]] = 20
+        parameters["W_h1a"][unit_of, ids[(unit_of + 1) % len(ids)]] = 10
     return charrnn.Model(parameters, symbols, settings, unit)
 
 
@@ -122,3 +123,24 @@ def test_a_stop_that_a_model_of_pieces_never_writes_is_refused() -> None:
     model = cycling([1, 2, 0], "\x1eab", "codepoint", {"pieces": "blank"})
     with pytest.raises(ConfigError, match="never writes it"):
         model.sample(5, stop="\x1e")
+
+
+def test_in_pieces_each_begins_with_a_fresh_state() -> None:
+    parameters = initial(Architecture(3, (6,)), np.random.default_rng(1), np.float64)
+    parameters.vector[:] *= 3
+    model = charrnn.Model(parameters, "\nab", {"pieces": "lines"})
+    found = model.beam(3**4, 4)
+    assert len(found) == 3**4
+    for text, p in found:
+        expected = 0.0
+        for piece in text.splitlines(keepends=True):
+            ids = model.encode("\n" + piece).tolist()
+            A = probabilities(parameters, ids)
+            expected += sum(np.log(A[t, ids[t + 1]]) for t in range(len(ids) - 1))
+        assert p == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_search_ends_when_all_have_ended() -> None:
+    model = made()
+    found, one = model.beam(9, 50, "a", stop=list(SYMBOLS)), model.beam(9, 1, "a")
+    assert len(found) == len(SYMBOLS) and found == one

@@ -39,6 +39,13 @@ def test_each_turn_goes_on_from_the_state_after_all_before_it(model: charrnn.Mod
     assert talk.text.endswith(model.sample(12, talk.text[:-12], greedy=True))
 
 
+def test_turns_draw_with_seeds_one_after_another(model: charrnn.Model) -> None:
+    talk = conversation(model)
+    talk.turn("the ")
+    talk.turn("a")
+    assert talk.text.endswith(model.sample(12, talk.text[:-12], seed=6))
+
+
 def test_a_turn_taken_back_leaves_text_state_and_chance_as_they_were(model: charrnn.Model) -> None:
     talk, again = conversation(model), conversation(model)
     talk.turn("the ")

@@ -15,7 +15,7 @@ from calls import charrnn as command
 from oracle import probabilities
 
 import charrnn
-from charrnn.cli.written import write_pieces
+from charrnn.cli.written import write_apart, write_pieces
 from charrnn.inference.pieces import Pieces
 from charrnn.network.parameters import Architecture, Parameters
 from charrnn.registry import BYTES
@@ -46,6 +46,8 @@ def test_each_temperature_writes_below_its_heading_from_the_same_seed() -> None:
     done = command("sample", "t", "--temperature", "0.5,1.1,0", "--length", "9", "--prompt", "the ", "--seed", "4")
     headed = [f"temperature {t}\n\nthe {text}\n" for t, text in zip(("0.5", "1.1", "0"), texts, strict=True)]
     assert done.code == 0 and done.out == "\n".join(headed)
+    same = command("sample", "t", "--temperature", "1,1", "--length", "30").out  # of one seed, whichever it is
+    assert same[: len(same) // 2] == same[len(same) // 2 + 1 :]
     two = command("sample", "t", "--temperature", "0.5,1.1", "--num-samples", "2", "--length", "9", "--json")
     assert [sample["temperature"] for sample in json.loads(two.out)["samples"]] == [0.5, 0.5, 1.1, 1.1]
 
@@ -227,3 +229,8 @@ def test_pieces_on_a_terminal_have_their_control_characters_escaped(
     monkeypatch.setattr(type(model), "piece_kind", kind)
     write_pieces(model, 2, Pieces(["a\x1b[2J", "b"], 0, 0, 0), new=False, quiet=False)
     assert screen.getvalue() == shown
+
+
+def test_texts_that_end_with_a_line_end_stand_one_empty_line_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    write_apart(["a\n", "b", "c\n"])
+    assert capsys.readouterr().out == "a\n\nb\n\nc\n"

@@ -48,7 +48,8 @@ def beam_search(
     """
     stack, state = after_prompt(parameters, prompt, state, end)
     W, b = parameters.output()
-    beams, greedy = [Beam((), 0.0, 0)], 0  # greedy: the place of the greedy continuation
+    # In their order, with the greedy one behind them where it is none of the best. greedy: its place.
+    beams, greedy = [Beam((), 0.0, 0)], 0
     for _ in range(length):
         H = state[-1][0] if stack.cell.states > 1 else state[-1]
         logits = (H @ W + b).astype(np.float64)  # (n, a)
@@ -87,4 +88,4 @@ def beam_search(
             inputs = np.array([[beam.ids[-1] for beam in beams if beam.row >= 0]])
             tape = stack.forward(parameters, inputs, [S[..., rows, :] for S in state], fresh=begins(inputs, end))
             state = tape.state(1)
-    return sorted(beams, key=lambda beam: -beam.log_probability)[:count]
+    return beams[:count]
