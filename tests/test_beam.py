@@ -141,6 +141,6 @@ def test_in_pieces_each_begins_with_a_fresh_state() -> None:
 
 
 def test_a_search_ends_when_all_have_ended() -> None:
-    model = made()
-    found, one = model.beam(9, 50, "a", stop=list(SYMBOLS)), model.beam(9, 1, "a")
-    assert len(found) == len(SYMBOLS) and found == one
+    model, pairs = made(), ["".join(pair) for pair in product(SYMBOLS, repeat=2)]
+    found = model.beam(20, 50, "a", stop=pairs)
+    assert len(found) == len(pairs) and found == model.beam(20, 2, "a")
