@@ -293,6 +293,17 @@ def test_ranks_with_different_command_lines_do_not_train(place: Path) -> None:
 
 
 @needs_mpi
+def test_ranks_of_different_versions_do_not_train(place: Path) -> None:
+    arguments = begin(place, "versions")
+    other = "import charrnn; charrnn.__version__ = '0.0'; from charrnn.__main__ import main; main()"
+    command = [sys.executable, "-m", "charrnn", *arguments]
+    code, _, said = ended(two_ranks(command, [sys.executable, "-c", other, *arguments]))
+    assert code == 2
+    (line,) = own(said)
+    assert "rank 1 has charrnn 0.0, rank 0 has " in line and not (place / "versions").exists()
+
+
+@needs_mpi
 def test_another_machine_without_mpi4py_says_so_and_ends_the_launch(place: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "charrnn", *begin(place, "lacking")]
     (tmp_path / "mpi4py.py").write_text("raise ImportError\n")
