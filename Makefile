@@ -14,7 +14,7 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: help demo test check torture test-mpi test-tensorboard test-torch gradcheck bench experiments schema reference \
-    format dist sbom clean
+    docs format dist sbom clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,10 @@ schema: $(VENV)/.product ## write the JSON schema of settings, for editors
 reference: $(VENV)/.product ## write the reference of commands and of the Python interface, into docs/
 	$(bin)/python docs/reference.py
 
+docs: $(VENV)/.docs ## build the documentation as a site that needs no network, site/index.html (installs Sphinx)
+	$(bin)/sphinx-build --fail-on-warning --keep-going --quiet -c docs -d build/doctrees . site
+	@echo "The front page is site/index.html"
+
 format: $(VENV)/.dev ## format the code, and mend what the linter can mend
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
@@ -86,7 +90,7 @@ sbom: dist ## write what the wheel depends on into build/sbom.cdx.json (CycloneD
 	    --output-file build/sbom.cdx.json build/environment
 
 clean: ## remove .venv, caches, builds and the extracted corpus; trained models in runs/ stay
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f data/pydoc-topics.txt
 	find charrnn data tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -125,6 +129,11 @@ $(VENV)/.product: pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.product
 	@echo "Installing the tools for tests and checks into $(VENV), once ..."
 	@$(install) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.product
+	@echo "Installing Sphinx into $(VENV), once ..."
+	@$(install) --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.mpi: $(VENV)/.dev

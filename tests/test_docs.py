@@ -181,6 +181,41 @@ def test_every_test_that_the_page_on_reliability_names_is_there() -> None:
     assert len(named) > 25 and named <= there
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = runpy.run_path(str(ROOT / "docs/conf.py"))["navigation"](text_of("docs/index.md"))
+    listed = re.findall(r"^.* <(.*)>$", navigation, re.M)
+    own = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert set(listed) == own | {"/README", "/CHANGELOG", "/CONTRIBUTING"} and len(listed) == len(set(listed))
+    assert all(f"](notebooks/{path.name})" in text_of("docs/index.md") for path in NOTEBOOKS)
+
+
+def anchors(path: Path) -> set[str]:
+    """What can stand after a # in a link to a page: its headings, as GitHub and the site write them."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", path.read_text("utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", [*PAGES, "CHANGELOG.md", *(f"docs/notebooks/{path.name}" for path in NOTEBOOKS)])
+def test_every_link_between_pages_leads_somewhere(path: str) -> None:
+    text = re.sub(r"`[^`]*`", "", FENCED.sub("", text_of(path)))
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        name, _, anchor = target.partition("#")
+        page = (ROOT / path).parent / name if name else ROOT / path
+        assert page.exists() and (not anchor or anchor in anchors(page)), target
+
+
+@pytest.mark.filterwarnings("ignore")  # those are of Sphinx and of what it uses
+def test_the_site_is_built_without_a_warning_and_loads_nothing_from_the_network(tmp_path: Path) -> None:
+    build = pytest.importorskip("sphinx.cmd.build", reason="Sphinx is not installed").build_main
+    assert build(["-q", "-W", "--keep-going", "-c", str(ROOT / "docs"), str(ROOT), str(tmp_path)]) == 0
+    pages = [path.read_text("utf-8") for path in tmp_path.rglob("*.html")]
+    styles = [path.read_text("utf-8") for path in (tmp_path / "_static").rglob("*.css")]
+    assert len(pages) > 15 and "<math " in (tmp_path / "docs/mathematics.html").read_text("utf-8")
+    loaded = r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=\"(?:https?:)?//"
+    assert not any(re.search(loaded, page) for page in pages)
+    assert not any(re.search(r"(?:url\(|@import )[\"']?(?:https?:)?//", style) for style in styles)
+
+
 def test_the_readme_names_every_recipe() -> None:
     readme = text_of("README.md")
     assert all(f"`{path.stem}`" in readme for path in (ROOT / "configs").glob("*.yaml"))
