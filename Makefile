@@ -64,7 +64,7 @@ reference: $(VENV)/.product ## write the reference of commands and of the Python
 	$(bin)/python docs/reference.py
 
 docs: $(VENV)/.docs ## build the documentation as a site that needs no network, site/index.html (installs Sphinx)
-	$(bin)/sphinx-build --fail-on-warning --keep-going --quiet -c docs -d build/doctrees . site
+	$(bin)/sphinx-build --fail-on-warning --keep-going --quiet --write-all --fresh-env -c docs -d build/doctrees . site
 	@echo "The front page is site/index.html"
 
 format: $(VENV)/.dev ## format the code, and mend what the linter can mend

@@ -18,6 +18,7 @@ myst_heading_anchors = 3
 smartquotes = False  # or -- of a flag becomes a dash
 html_theme = "furo"
 html_title = "charrnn"
+html_static_path = html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = html_show_copyright = False
 html_math_renderer = "mathml"
@@ -50,8 +51,10 @@ def formula(writer: Any, node: Any) -> None:
     from docutils import nodes
     from latex2mathml.converter import convert
 
-    display = "block" if isinstance(node, nodes.math_block) else "inline"
-    writer.body.append(convert(node.astext(), display=display))
+    block = isinstance(node, nodes.math_block)
+    written = convert(node.astext(), display="block" if block else "inline")
+    tag = "div" if block else "span"
+    writer.body.append(f'<{tag} class="math">{written}</{tag}>')
     raise nodes.SkipNode
 
 

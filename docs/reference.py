@@ -35,7 +35,10 @@ def _command(name: str) -> str:
         examples,
     ]
     for section, records in command.sections(context).items():
-        parts.append(table((section.lower(), "default", "meaning"), map(_row, records)))
+        rows = [_row(record) for record in records]
+        columns = [0, 1, 2] if any(default for _, default, _ in rows) else [0, 2]
+        heads = (section.lower(), "default", "meaning")
+        parts.append(table([heads[i] for i in columns], ([row[i] for i in columns] for row in rows)))
     return "\n".join(parts)
 
 
