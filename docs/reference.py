@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def _row(record: tuple[str, str]) -> tuple[str, str, str]:
             defaults.append(item.removeprefix("default: "))
         else:
             limits.append(f" ({item})")
-    return f"`{record[0]}`", *(_escaped(part) for part in ("".join(defaults), text + "".join(limits)))
+    return f"`{record[0]}`", _escaped("".join(defaults)), _escaped(text + "".join(limits))
 
 
 def _escaped(text: str) -> str:
@@ -62,7 +62,7 @@ def _escaped(text: str) -> str:
 def python() -> str:
     """Every public name, and of each class what is public in it, as Markdown: signatures and docstrings."""
     things = {name: getattr(charrnn, name) for name in charrnn.__all__}
-    kinds = {
+    kinds: dict[str, Callable[[Any], bool]] = {
         "Functions": inspect.isfunction,
         "Classes": inspect.isclass,
         "What can be chosen by name": lambda thing: isinstance(thing, Mapping),
@@ -84,11 +84,11 @@ def _thing(name: str, thing: Any) -> Iterator[str]:
     yield _signature(name, thing)
     yield _words(thing)
     if thing is charrnn.CharrnnError:
-        kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, thing)][1:]
-        yield table(("of charrnn.errors", "when"), [(f"`{kind.__name__}`", inspect.getdoc(kind)) for kind in kinds])
+        kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, thing)]
+        yield table(("of charrnn.errors", "when"), [(f"`{kind.__name__}`", kind.__doc__ or "") for kind in kinds[1:]])
     for member, value in _members(thing) if inspect.isclass(thing) else ():
         if isinstance(value, property | cached_property):
-            function = value.fget if isinstance(value, property) else value.func
+            function: Any = value.fget if isinstance(value, property) else value.func
             yield f"#### {name}.{member}\n"
             yield f"    {name}.{member}: {_plain(inspect.signature(function).return_annotation)}\n"
         else:
