@@ -13,8 +13,8 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check torture test-mpi test-tensorboard test-torch gradcheck bench experiments schema reference \
-    docs format dist sbom clean
+.PHONY: help demo test check torture test-mpi test-dask test-tensorboard test-torch gradcheck bench experiments schema \
+    reference docs format dist sbom clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ test-mpi: $(VENV)/.mpi ## run the tests of several ranks (installs mpi4py and MP
 
 test-tensorboard: $(VENV)/.tensorboard ## run the tests of event files (installs TensorBoard)
 	CHARRNN_REQUIRE_TENSORBOARD=1 $(bin)/python -m pytest tests/test_tensorboard.py
+
+test-dask: $(VENV)/.dask ## run the tests of sweeps on a cluster (installs dask.distributed)
+	CHARRNN_REQUIRE_DASK=1 $(bin)/python -m pytest tests/test_cluster.py
 
 test-torch: $(VENV)/.torch ## run the tests that compare charrnn with PyTorch (installs it)
 	CHARRNN_REQUIRE_TORCH=1 $(bin)/python -m pytest -m torch
@@ -144,6 +147,11 @@ $(VENV)/.mpi: $(VENV)/.dev
 $(VENV)/.tensorboard: $(VENV)/.dev
 	@echo "Installing TensorBoard into $(VENV), once ..."
 	@$(install) --editable '.[tensorboard]'
+	@touch $@
+
+$(VENV)/.dask: $(VENV)/.dev
+	@echo "Installing dask.distributed into $(VENV), once ..."
+	@$(install) --editable '.[dask]'
 	@touch $@
 
 $(VENV)/.torch: $(VENV)/.dev

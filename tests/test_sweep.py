@@ -16,6 +16,7 @@ import pytest
 from calls import charrnn as command
 
 from charrnn.errors import CheckpointError, ConfigError, CorpusError
+from charrnn.experiments.processes import Processes
 from charrnn.experiments.sweep import Outcome, Range, Sweep, axes, trials
 from charrnn.report.sweep import lines
 from charrnn.training.run import Run
@@ -158,8 +159,8 @@ def test_a_training_whose_process_is_killed_is_a_row_and_goes_on_in_the_next_cal
             process.kill()
 
     grid = trials(axes(["max_steps=10,1500"]), None, 0)
-    made = Sweep(Path("s"), [text], SMALL, grid, jobs=2)
-    made.run(kill_the_other)
+    made = Sweep(Path("s"), [text], SMALL, grid)
+    made.run(kill_the_other, Processes(2))
     assert [(t, state) for t, _, state, _ in ranked(made)] == [(0, "finished"), (1, "failed")]
     assert "-9" in str(made.outcomes[1].problem)
     again = Sweep(Path("s"), [text], SMALL, grid)

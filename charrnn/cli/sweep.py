@@ -46,7 +46,20 @@ def sweep(
     ] = False,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Trainings side by side; left out, one for each core.", metavar="INTEGER", min=1),
+        typer.Option(
+            help="Trainings side by side; left out, one for each core, with --scheduler for each thread of a worker.",
+            metavar="INTEGER",
+            min=1,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Train on the dask cluster of this scheduler, as tcp://host:8786, whose workers see the directory by "
+            "the same path; left out, on this machine.",
+            metavar="ADDRESS",
+            show_default=False,
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file of settings, or a recipe; flags go over it.", metavar="FILE")
@@ -64,6 +77,8 @@ def sweep(
     stopped, and prints the table of one that is done. With --halve a training that goes on begins its schedule anew.
     """
     from charrnn.cli.terminal import say
+    from charrnn.experiments.cluster import Cluster
+    from charrnn.experiments.processes import Processes
     from charrnn.experiments.sweep import Sweep, axes, trials
     from charrnn.training.run import RUNS, text_name
 
@@ -73,9 +88,10 @@ def sweep(
     if twice:
         raise ConfigError(f"{flag(twice)} does not go with --vary {twice}: leave one of them out")
     directory = out or RUNS / f"{text_name(corpus[0])}-sweep"
-    made = Sweep(directory, corpus, resolved, trials(varied, draw, resolved.seed), halve=halve, jobs=jobs)
+    made = Sweep(directory, corpus, resolved, trials(varied, draw, resolved.seed), halve=halve)
+    pool = Processes(jobs) if scheduler is None else Cluster(scheduler, jobs)
     count = len(made.trials)
-    say(f"{count} training{'s' if count > 1 else ''}, {made.jobs} at a time, in {directory}")
+    say(f"{count} training{'s' if count > 1 else ''}, {pool}, in {directory}")
 
     def tell(outcome: Outcome) -> None:
         loss = "" if outcome.validation is None else f"  validation {outcome.validation:.4f} nats"
@@ -83,7 +99,7 @@ def sweep(
         say(f"{made.run_directory(outcome.trial).name}  {outcome.state}{steps}{loss}  {_words(made, outcome.trial)}")
 
     try:
-        made.run(tell)
+        made.run(tell, pool)
     except KeyboardInterrupt:
         say("stopped; the same command goes on")
         raise

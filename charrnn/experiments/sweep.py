@@ -1,8 +1,9 @@
 """Many short trainings of settings from a grid or a random draw, ranked by their best validation loss.
 
 A sweep is a directory: sweep.json says what is trained and what has come out so far; 01, 02, … are run directories.
-Each training is a process of its own, so that one that fails is a row of the table. Where several settings vary, a
-random draw finds more than a grid (Bergstra & Bengio 2012). Successive halving: Jamieson & Talwalkar 2016.
+Each training is a process of its own, so that one that fails is a row of the table; where, a `Pool` decides. Where
+several settings vary, a random draw finds more than a grid (Bergstra & Bengio 2012). Successive halving: Jamieson &
+Talwalkar 2016.
 
 To import this must not import NumPy: each training chooses the BLAS by its settings.
 """
@@ -13,34 +14,25 @@ import itertools
 import json
 import math
 import random
-import shutil
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
 
-from charrnn.blas import cores
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, CorpusError, DivergedError, WorkerError
-from charrnn.interrupts import leave_interrupts_to_parent, starting_process
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError
+from charrnn.experiments.processes import Processes
+from charrnn.experiments.trial import Pool, Trial, Values
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.durable import atomic_write_bytes, read_small
 from charrnn.training.run import Run, absolute, is_leftover
 from charrnn.training.setting_types import hint
 from charrnn.training.settings import FIELDS, Settings, parse
-from charrnn.training.train import resume, train
 
 PLAN = "sweep.json"
 MOST_OF_PLAN = 10_000_000  # bytes
 MOST = 1000  # trainings
 ROUNDS = 4  # of successive halving, at most: a run that is cut to less than an eighth says little of the whole
 STATES = ("finished", "diverged", "failed")  # of an outcome
-RELEASE = 10.0  # seconds that a training of a sweep that was killed may take to notice it
-
-Values = dict[str, Any]
+PATHS = ("val_file", "test_file")  # settings that name files, which each training must find
 
 
 @dataclass(frozen=True)
@@ -156,7 +148,6 @@ class Sweep:
         trials: Sequence[Values],
         *,
         halve: bool = False,
-        jobs: int | None = None,
     ) -> None:
         if not settings.val_frac and settings.val_file is None:
             raise ConfigError("val_frac 0: trainings are ranked by their validation loss; leave val_frac out")
@@ -164,10 +155,10 @@ class Sweep:
             raise ConfigError("standard input can be read only once; a sweep needs a file")
         self.directory, self.corpus = directory, list(map(absolute, corpus))
         self.trials = list(trials)
-        self._settings = [settings.replace(**values) for values in self.trials]
+        given = {name: getattr(settings, name) for name in PATHS}
+        paths = {name: absolute(value) for name, value in given.items() if value is not None}
+        self._settings = [settings.replace(**paths, **values) for values in self.trials]
         self.rounds = min(ROUNDS, 1 + math.ceil(math.log2(max(1, len(trials))))) if halve else 1
-        self.jobs = jobs or cores()
-        self._threads = settings.threads
         base = {key: value for key, value in settings.plain().items() if key != "threads"}
         plan = {"corpus": self.corpus, "settings": base, "trials": self.trials, "rounds": self.rounds}
         self._plan = json.loads(json.dumps(plan))
@@ -188,22 +179,24 @@ class Sweep:
         """Of a training, counted from 0."""
         return self.directory / f"{trial + 1:0{max(2, len(str(len(self.trials))))}d}"
 
-    def run(self, done: Callable[[Outcome], object] = lambda outcome: None) -> None:
-        """Trains what has not been trained yet; `done` is called with each outcome.
+    def run(self, done: Callable[[Outcome], object] = lambda outcome: None, pool: Pool | None = None) -> None:
+        """Has `pool` train what has not been trained yet; left out, processes of this machine. `done` is called with
+        each outcome.
 
         What failed for want of memory or because its process was killed is tried again by the next call. An error that
         all trainings would share is raised.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        lock = Run(self.directory)
+        pool, lock = pool or Processes(), Run(self.directory)
         lock.lock()
         try:
             self._keep()
             for round in range(self.rounds):
                 standing = self._standing(round)
-                todo = [trial for trial in standing if (trial, round) not in self._outcomes]
-                for outcome in self._side_by_side(todo, round):
-                    self._outcomes[outcome.trial, round] = outcome
+                todo = [self._trial(number, round) for number in standing if (number, round) not in self._outcomes]
+                for trial, told in pool.outcomes(todo):
+                    outcome = Outcome(trial.number, round, **told)
+                    self._outcomes[trial.number, round] = outcome
                     self._keep()
                     done(outcome)
         except CharrnnError:
@@ -230,38 +223,11 @@ class Sweep:
             return scaled
         return {**scaled, "max_steps": math.ceil(settings.steps * share)}
 
-    def _side_by_side(self, todo: list[int], round: int) -> Iterator[Outcome]:
-        """The outcomes of these trainings, `jobs` at a time, as they come."""
-        context, waiting = get_context("spawn"), list(todo)
-        threads = self._threads or max(1, cores() // max(1, min(self.jobs, len(todo))))
-        busy: dict[object, tuple[int, SpawnProcess, Connection]] = {}  # by the pipe that the outcome comes through
-        try:
-            while waiting or busy:
-                while waiting and len(busy) < self.jobs:
-                    trial = waiting.pop(0)
-                    receiver, sender = context.Pipe(duplex=False)
-                    settings = {**dict(self._settings[trial]), **self._limits(trial, round), "threads": threads}
-                    arguments = (sender, self.run_directory(trial), self.corpus, settings, self._limits(trial, round))
-                    process = context.Process(target=_trained, args=arguments)
-                    with starting_process():
-                        process.start()
-                        busy[receiver] = trial, process, receiver
-                    sender.close()
-                for ready in wait([receiver for _, _, receiver in busy.values()]):
-                    trial, process, receiver = busy.pop(ready)
-                    try:
-                        told = receiver.recv()
-                    except EOFError:  # it was killed
-                        told = None
-                    process.join()
-                    if isinstance(told, CharrnnError):
-                        raise told
-                    killed = {"state": "failed", "problem": f"its process ended with {process.exitcode}"}
-                    yield Outcome(trial, round, **(told or killed))
-        finally:
-            for _, process, _ in busy.values():
-                process.terminate()
-                process.join()
+    def _trial(self, number: int, round: int) -> Trial:
+        limits = self._limits(number, round)
+        return Trial(
+            number, self.run_directory(number), self.corpus, {**dict(self._settings[number]), **limits}, limits
+        )
 
     def _kept(self) -> list[Outcome]:
         path = self.directory / PLAN
@@ -303,55 +269,3 @@ def _outcome(row: object, trials: int) -> Outcome:
     if row["problem"] is not None:
         fields.text(row, "problem")
     return Outcome(**row)
-
-
-def _trained(sender: Connection, directory: Path, corpus: list[str], settings: Values, limits: Values) -> None:
-    """Trains one run as far as `limits`, or goes on with it, and sends the fields of its outcome, or the error that
-    every other training would meet as well. Ends with the process that has started it."""
-    leave_interrupts_to_parent()
-    parent, run = parent_process(), Run(directory)
-
-    def check_parent(_: object) -> None:
-        if parent is not None and not parent.is_alive():
-            raise SystemExit
-
-    told: Values | CharrnnError
-    try:
-        patience = time.monotonic() + RELEASE
-        while directory.exists() and run.is_locked() and time.monotonic() < patience:
-            time.sleep(0.05)
-        if run.exists() and run.last.exists():
-            changes = {**limits, "threads": settings["threads"]}
-            resume(directory, on_event=check_parent, score=False, **changes)
-        else:
-            shutil.rmtree(directory, ignore_errors=True)  # what was killed before it could be resumed
-            train(corpus, directory, on_event=check_parent, score=False, **settings)
-        told = {"state": "finished"}
-    except DivergedError as error:
-        told = {"state": "diverged", "problem": str(error)}
-    except (MemoryError, WorkerError) as error:
-        told = {"state": "failed", "problem": str(error) or "not enough memory"}
-    except CharrnnError as error:
-        sender.send(error)
-        return
-    if run.last.exists():
-        told |= _figures(run)
-    if told["state"] == "finished" and told["validation"] is None:
-        sender.send(CorpusError(f"{', '.join(corpus)}: too short for validation, by which trainings are ranked"))
-        return
-    sender.send(told)
-
-
-def _figures(run: Run) -> Values:
-    """Of a run, from its metrics and its last checkpoint."""
-    from charrnn.storage import checkpoint
-
-    last = checkpoint.load(run.last)
-    trainer: Mapping[str, object] = fields.mapping(last.progress, "trainer")
-    losses = [row["validation"] for row in run.metrics() if "validation" in row]
-    return {
-        "validation": min(losses, default=None),
-        "steps": trainer["step"],
-        "parameters": sum(array.size for array in last.weights.values()),
-        "seconds": trainer["seconds"],
-    }
