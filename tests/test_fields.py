@@ -64,7 +64,14 @@ def test_bytes_that_are_no_utf_8_are_a_value_error() -> None:
 
 
 VALUES = {"text": "a", "one": 1, "half": 0.5, "one point": 1.0, "yes": True, "none": None, "minus": -1, "list": [1]}
-VALUES |= {"object": {"a": 1}, "huge": 2**60, "beyond": 10**400, "nan": float("nan"), "inf": float("inf")}
+VALUES |= {
+    "object": {"a": 1},
+    "huge": 2**60,
+    "beyond": 10**400,
+    "nan": float("nan"),
+    "inf": float("inf"),
+    "most": sys.float_info.max,
+}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +79,7 @@ VALUES |= {"object": {"a": 1}, "huge": 2**60, "beyond": 10**400, "nan": float("n
     [
         (fields.text, {"text"}),
         (fields.whole, {"one"}),
-        (fields.number, {"one", "half", "one point", "minus", "huge"}),
+        (fields.number, {"one", "half", "one point", "minus", "huge", "most"}),
         (fields.mapping, {"object"}),
     ],
 )

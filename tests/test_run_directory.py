@@ -383,3 +383,12 @@ def test_losses_that_are_no_numbers_end_no_command_with_a_traceback(
     for arguments in (["eval", "run"], ["runs", "run"], ["train", "--resume", "run", "--max-steps", "12"]):
         done = command(*arguments)
         assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "3", "", '{"corpus": "text"}', '{"corpus": []}', '{"corpus": [], "sha256": "", "unknown": ""}']
+)
+def test_a_manifest_that_is_damaged_is_one_line_that_says_what_still_can_be_done(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"manifest\.json: damaged \(.*can still take the weights of .*best\.npz"):
+        Run(tmp_path).manifest()
