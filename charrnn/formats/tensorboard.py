@@ -57,10 +57,10 @@ class TensorBoard:
     without the package tensorboard.
     """
 
-    def __init__(self, run: str | Path, tell: Callable[[str], object] = _warn) -> None:
+    def __init__(self, run: str | Path, tell: Callable[[str], object] | None = None) -> None:
         check("an event file")
         self._run = Run(arguments.path("run", run))
-        self._tell, self._told = tell, False
+        self._tell, self._told = tell or _warn, False
         self._path: Path | None = None  # of the event file, once it is written
         self._rows: list[dict[str, Any]] = []  # which it holds
         self._started = 0.0
