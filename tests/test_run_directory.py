@@ -392,3 +392,15 @@ def test_a_manifest_that_is_damaged_is_one_line_that_says_what_still_can_be_done
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"manifest\.json: damaged \(.*can still take the weights of .*best\.npz"):
         Run(tmp_path).manifest()
+
+
+def test_the_last_checkpoint_stands_in_for_the_best_only_where_there_is_none(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.keep_best_from_last()
+    assert content(tmp_path) == {}
+    run.last.write_bytes(b"last")
+    run.keep_best_from_last()
+    assert run.best.read_bytes() == b"last"
+    run.best.write_bytes(b"best")
+    run.keep_best_from_last()
+    assert content(tmp_path) == {"best.npz": b"best", "last.npz": b"last"}
