@@ -44,7 +44,7 @@ class Dask:
     def __init__(self, place: Path, stack: ExitStack) -> None:
         self.file, self._place, self._stack = place / "scheduler.json", place, stack
         self.scheduler = self._start("scheduler", "--port", "0", "--host", "127.0.0.1")
-        wait_for(self.file.exists)
+        wait_for(lambda: self.file.exists() and self.file.read_text().rstrip().endswith("}"))
         self.address = json.loads(self.file.read_text())["address"]
 
     def worker(self, *options: str) -> subprocess.Popen[bytes]:
@@ -115,6 +115,8 @@ def test_a_training_whose_worker_is_killed_goes_on_from_its_checkpoint_on_anothe
     with subprocess.Popen(call, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE) as sweep:
         wait_for(Path("s/01/last.npz").exists)
         first.kill()
+        wait_for(lambda: not Run(Path("s/01")).is_locked())
+        assert all(row["step"] < 1500 for row in Run(Path("s/01")).metrics())  # its training has ended with it
         begun = Path("s/01/manifest.json").stat()
         dask.worker()
         out, _ = sweep.communicate(timeout=60)
