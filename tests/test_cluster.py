@@ -97,11 +97,11 @@ def test_a_sweep_one_of_whose_two_workers_is_killed_has_all_outcomes_of_the_loca
         if len(came) == 4:
             doomed.kill()
 
-    seeds = [{"seed": seed} for seed in range(1, 21)]
+    seeds = [{"seed": seed} for seed in range(1, 11)]
     there, here = (Sweep(Path(name), [text], SMALL, seeds) for name in ("there", "here"))
     there.run(kill, Cluster(dask.address, jobs=2))
     here.run()
-    assert doomed.wait() == -signal.SIGKILL and len(came) == 20
+    assert doomed.wait() == -signal.SIGKILL and len(came) == 10
     assert table(there) == table(here) and {o.state for o in there.outcomes} == {"finished"}
     assert {path.name for path in Path("there").iterdir()} == {path.name for path in Path("here").iterdir()}
 

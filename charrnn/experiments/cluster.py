@@ -115,24 +115,24 @@ class Cluster:
 
     def _told(self, future: Any) -> Values:
         """What came of a training; raises what every other one would meet as well."""
-        if future.status == "finished":
-            told = future.result()
-            if isinstance(told, CharrnnError):
-                raise told
-            return dict(told)
-        if future.status != "error":
-            raise WorkerError(f"the scheduler {shown(self._address)} has gone; the same command goes on")
-        error = future.exception()
-        if isinstance(error, self._dask.scheduler.KilledWorker):
+        try:
+            told = future.result()  # where the worker that had it has been killed since, of another that does it again
+        except self._dask.CancelledError as error:
+            raise WorkerError(f"the scheduler {shown(self._address)} has gone; the same command goes on") from error
+        except self._dask.scheduler.KilledWorker as error:
             return {
                 "state": "failed",
                 "problem": f"{error.allowed_failures + 1} workers died of it, one after another, the last one at "
                 f"{error.last_worker.address}",
             }
-        raise ConfigError(
-            f"the cluster of {shown(self._address)} cannot train ({_line(error)}); install {DISTRIBUTION} "
-            f"{__version__} for its scheduler and workers"
-        ) from error
+        except Exception as error:
+            raise ConfigError(
+                f"the cluster of {shown(self._address)} cannot train ({_line(error)}); install {DISTRIBUTION} "
+                f"{__version__} for its scheduler and workers"
+            ) from error
+        if isinstance(told, CharrnnError):
+            raise told
+        return dict(told)
 
 
 def _line(error: BaseException) -> str:
