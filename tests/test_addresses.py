@@ -229,11 +229,11 @@ def test_without_the_packages_one_line_names_them(tmp_path: Path, monkeypatch: p
         with pytest.raises(ConfigError, match=r"s3://bucket/t\.txt: .*s3fs"):
             encode_corpus(["s3://bucket/t.txt"])
     monkeypatch.setitem(sys.modules, "aiohttp", None)
-    with pytest.raises(ConfigError, match=r"http://127\.0\.0\.1:1/t: .*pip install 'charrnn\[sources\]'"):
+    with pytest.raises(ConfigError, match=r"http://127\.0\.0\.1:1/t: .*pip install 'charrnn-bptt\[sources\]'"):
         encode_corpus(["http://127.0.0.1:1/t"])
     monkeypatch.setitem(sys.modules, "fsspec", None)
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
-    with pytest.raises(ConfigError, match=r"s3://bucket/t\.txt: .*fsspec; pip install 'charrnn\[sources\]'"):
+    with pytest.raises(ConfigError, match=r"s3://bucket/t\.txt: .*fsspec; pip install 'charrnn-bptt\[sources\]'"):
         encode_corpus(["s3://bucket/t.txt"])
 
 

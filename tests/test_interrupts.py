@@ -132,10 +132,11 @@ WORKER = """from charrnn.engine.workers import WorkerEngine
         from charrnn.network.parameters import Architecture
         WorkerEngine(Architecture(5, (4,)), "float64", 2, 2)"""
 SWEEP = """from pathlib import Path
+        from charrnn.experiments.processes import Processes
         from charrnn.experiments.sweep import Sweep
         from charrnn.training.settings import Settings
         settings = Settings(hidden=(8,), seq_length=10, batch_size=4, max_steps=100000, threads=1)
-        Sweep(Path("sweep"), ["text"], settings, [{}, {"seed": 1}], jobs=2).run()"""
+        Sweep(Path("sweep"), ["text"], settings, [{}, {"seed": 1}]).run(pool=Processes(2))"""
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs signals that threads can block")

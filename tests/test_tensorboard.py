@@ -174,5 +174,5 @@ def test_without_the_package_one_line_names_the_extra_before_anything_is_made(mo
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "--tensorboard needs the package tensorboard; pip install 'charrnn-bptt[tensorboard]'" in refused.err
     assert not Path("run").exists()
-    with pytest.raises(ConfigError, match=r"charrnn\[tensorboard\]"):
+    with pytest.raises(ConfigError, match=r"charrnn-bptt\[tensorboard\]"):
         charrnn.TensorBoard("run")
