@@ -112,7 +112,15 @@ OPTIMIZERS = Registry(
     check="charrnn.training.optimizers:check",
 )
 SCHEDULES = Registry(
-    "schedule", _in("training.schedules", constant="constant", step="step", cosine="cosine", plateau="plateau")
+    "schedule",
+    _in(
+        "training.schedules",
+        constant="constant",
+        trapezoid="trapezoid",
+        cosine="cosine",
+        step="step",
+        plateau="plateau",
+    ),
 )
 
 # What the classes of charrnn's own truncations say, known before NumPy is loaded.

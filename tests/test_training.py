@@ -151,7 +151,9 @@ def test_the_average_of_the_weights_is_evaluated_and_kept_as_best(tmp_path: Path
 
 def test_golden_losses_of_ten_steps() -> None:
     # Recorded once, when the gradient had passed every other oracle; another value is another program.
-    losses = [step.loss for step in trainer(max_steps=10, dtype="float64", learning_rate=2e-3).steps()]
+    losses = [
+        step.loss for step in trainer(max_steps=10, dtype="float64", learning_rate=2e-3, schedule="cosine").steps()
+    ]
     np.testing.assert_allclose(losses, GOLDEN, rtol=1e-9)
 
 
@@ -227,6 +229,7 @@ def test_schedules_warm_up_and_decay() -> None:
     assert factor("constant", 0.9) == 1
     assert factor("constant", 0.0, step=4) == 0.5
     assert factor("cosine", 0.0) == 1 and factor("cosine", 1.0) == pytest.approx(0.05)
+    assert [factor("trapezoid", done) for done in (0.0, 0.5, 0.75, 1.0, 1.1)] == [1, 1, 0.5, 0, 0]
     assert factor("step", 0.4) == factor("plateau", 0.5, plateaus=2) == 0.25
     rates = [step.learning_rate for step in trainer(schedule="step", warmup_steps=0, max_steps=10).steps()]
     np.testing.assert_allclose(rates, 3e-3 * 0.5 ** (np.arange(10) // 2))

@@ -53,8 +53,8 @@ class TensorBoard:
 
     The file is a copy of metrics.jsonl: losses in nats per symbol, gradient norms, learning rate, speed and samples, by
     step. It is made anew when a training begins, goes on or is rolled back, so that each step stands in it once, with
-    the values that count. Trouble with writing it is told by `tell`, once, and does not end the training. ConfigError
-    without the package tensorboard.
+    the values that count. Trouble with writing it is told by `tell`, once, and does not end the training; without
+    `tell` it is a RuntimeWarning. ConfigError without the package tensorboard.
     """
 
     def __init__(self, run: str | Path, tell: Callable[[str], object] | None = None) -> None:

@@ -32,6 +32,11 @@ def constant(progress: Progress) -> float:
     return 1.0
 
 
+def trapezoid(progress: Progress) -> float:
+    """1 for the first half of the run, then a straight line to 0 (Hägele et al. 2024)."""
+    return min(1.0, max(0.0, 2 - 2 * progress.done))
+
+
 def cosine(progress: Progress) -> float:
     """Half a cosine, from 1 to 0.05."""
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(progress.done, 1.0)))

@@ -50,7 +50,7 @@ PIECES = ("none", "lines", "blank", "files")
 DTYPES, CUTS, CLIP_MODES = ("float32", "float64"), ("constant", "polynomial"), ("norm", "value")
 RECIPES = Path(__file__).parents[1] / "configs"
 ON_DIVERGENCE = ("stop", "rollback")
-STEPS = 3000  # of a run that is given no limit, on a text that it reads at most so many times:
+STEPS = 2000  # of a run that is given no limit, on a text that it reads at most so many times:
 READINGS = 25  # or oftener, for so many updates:
 LEAST_STEPS = 100
 
@@ -137,7 +137,12 @@ class OptimisationSettings(Checked):
     recompute: Switch = _setting(False, "Keep few states and run the rest again: less memory.", "", OPTIMISATION)
     optimizer: Annotated[Text, one_of(OPTIMIZERS)] = _setting("adam", f"{_either(OPTIMIZERS)}.", "NAME", OPTIMISATION)
     learning_rate: Positive = _setting(3e-3, "Learning rate after warm-up.", "NUMBER", OPTIMISATION)
-    schedule: Annotated[Text, one_of(SCHEDULES)] = _setting("cosine", f"{_either(SCHEDULES)}.", "NAME", OPTIMISATION)
+    schedule: Annotated[Text, one_of(SCHEDULES)] = _setting(
+        "trapezoid",
+        f"Learning rate: {_either(SCHEDULES)}; trapezoid is constant for half the run, then falls to 0.",
+        "NAME",
+        OPTIMISATION,
+    )
     warmup_steps: Annotated[int, Field(ge=0, le=MOST), WHOLE] | None = _setting(
         None,
         "Updates in which the rate rises to its value; left out, a thirtieth of the run, at most 100.",
@@ -227,7 +232,7 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
 
         A run that is given no limit reads a short text 25 times: the learning rate should have fallen before it is
         learnt by heart (docs/quality.md). One that is given more than 30 epochs stops when validation gets no better. A
-        long text is evaluated every 500 updates, a short one about once an epoch, and every run at least six times.
+        long text is evaluated every 500 updates, a short one about once an epoch, and every run at least five times.
         """
         unlimited = self.max_steps is None and self.epochs is None and self.max_minutes is None
         steps = min(STEPS, max(LEAST_STEPS, READINGS * steps_per_epoch)) if unlimited else self.max_steps
@@ -238,7 +243,7 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
         chosen = {
             "max_steps": steps,
             "warmup_steps": 100 if run is None else min(100, run // 30),
-            "eval_every": often if run is None else max(1, min(often, run // 6)),
+            "eval_every": often if run is None else max(1, min(often, -(-run // 5))),
             "patience": 10 if many_epochs else None,
         }
         return self.replace(**{key: value for key, value in chosen.items() if getattr(self, key) is None})
