@@ -14,7 +14,7 @@ install := $(bin)/python -m pip install --quiet --disable-pip-version-check
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: help demo test check torture test-mpi test-dask test-tensorboard test-torch gradcheck bench experiments schema \
-    reference docs format dist sbom clean
+    reference pictures docs format dist sbom clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ schema: $(VENV)/.product ## write the JSON schema of settings, for editors
 
 reference: $(VENV)/.product ## write the reference of commands and of the Python interface, into docs/
 	$(bin)/python docs/reference.py
+
+pictures: $(VENV)/.product ## make the pictures of README.md anew, from a trained run (RUN=runs/tinyshakespeare; needs Chromium)
+	$(bin)/python docs/pictures.py $(or $(RUN),runs/tinyshakespeare)
 
 docs: $(VENV)/.docs ## build the documentation as a site that needs no network, site/index.html (installs Sphinx)
 	$(bin)/sphinx-build --fail-on-warning --keep-going --quiet --write-all --fresh-env -c docs -d build/doctrees . site
