@@ -22,6 +22,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -143,6 +144,20 @@ class Truncation:
 
 class Full(Truncation):
     """Every transition inside the window carries its error."""
+
+    def window(self, position: int, remaining: int, seed: Sequence[int] = ()) -> Window:
+        """As of every truncation."""
+        if type(self) is not Full:
+            return super().window(position, remaining, seed)
+        return _uncut(min(self.seq_length, remaining))
+
+
+@lru_cache(maxsize=8)
+def _uncut(T: int) -> Window:
+    """The window of T steps without a cut, made once: making and checking it takes 4 % of a small network's update."""
+    window = Window(np.ones(T), 0, float(T))
+    window.gains.flags.writeable = False
+    return window
 
 
 @dataclass(frozen=True)
