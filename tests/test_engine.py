@@ -16,7 +16,7 @@ from charrnn.engine.local import LocalEngine
 from charrnn.engine.schedule import Schedule
 from charrnn.engine.workers import WorkerEngine
 from charrnn.network.parameters import Architecture, initial
-from charrnn.network.products import group_rows
+from charrnn.network.products import grouping
 from charrnn.network.truncation import Window, truncation
 
 CELLS, NAMES = ["rnn", "gru", "lstm"], ["full", "fixed", "sliding", "random"]
@@ -70,7 +70,7 @@ def test_every_way_to_deal_the_shards_gives_the_same_bits(
 
 def test_the_bits_are_the_same_for_products_in_panels_and_in_single_precision() -> None:
     architecture = Architecture(d, (128,))
-    assert group_rows(66, 128, 128)  # panels, where the kernel multiplies them unpacked
+    assert grouping(66, 128, 128)  # panels, where the kernel multiplies them unpacked
     local, shared = LocalEngine(architecture, np.float32, 2), WorkerEngine(architecture, np.float32, 2, 2)
     weights = initial(architecture, np.random.default_rng(0)).vector
     ids, targets = np.random.default_rng(3).integers(0, d, (2, 5, 132))

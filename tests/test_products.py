@@ -12,7 +12,7 @@ from charrnn.inference.beam import beam_search
 from charrnn.inference.sampling import Sampler
 from charrnn.network.buffers import KEPT, LINE, Array, Buffers
 from charrnn.network.parameters import Architecture, Parameters, initial
-from charrnn.network.products import PANEL, group_rows, product_with
+from charrnn.network.products import PANEL, grouping, product_with
 from charrnn.network.stack import Stack
 from charrnn.network.truncation import truncation
 from charrnn.training.optimizers import Adam, Updater
@@ -27,7 +27,18 @@ def unpacked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(
     "n, h, g",
-    [(16, 512, 512), (64, 512, 512), (66, 320, 256), (37, 256, 192), (61, 512, 512), (32, 250, 250), (3, 5, 4)],
+    [
+        (16, 512, 512),
+        (64, 512, 512),
+        (32, 1536, 512),
+        (32, 2048, 192),
+        (8, 2048, 512),
+        (66, 320, 256),
+        (37, 256, 192),
+        (61, 512, 512),
+        (32, 250, 250),
+        (3, 5, 4),
+    ],
 )
 def test_products_are_those_of_a_plain_product(n: int, h: int, g: int, transposed: bool, unpacked: bool) -> None:
     rng = np.random.default_rng(0)
@@ -35,7 +46,7 @@ def test_products_are_those_of_a_plain_product(n: int, h: int, g: int, transpose
     out = np.empty((n, g), np.float32)
     buffers = Buffers(np.float32)
     product = product_with(np.asarray(W, np.float32), n, buffers)
-    in_panels = unpacked and group_rows(n, h, g) is not None
+    in_panels = unpacked and grouping(n, h, g) is not None
     assert bool(buffers.nbytes) == (transposed or in_panels)  # the copy of W
     assert in_panels or not unpacked or (n, h) in [(37, 256), (61, 512), (32, 250), (3, 5)]
     view = product.view(out)
@@ -61,14 +72,16 @@ def test_a_view_serves_every_product_of_its_layout(unpacked: bool) -> None:
 @pytest.mark.parametrize("h", [64, 128, 320, 512, 1024, 4096])
 @pytest.mark.parametrize("n", [1, 2, 16, 37, 48, 64, 100, 4096])
 def test_groups_divide_the_rows_and_keep_each_product_small(n: int, h: int) -> None:
-    rows = group_rows(n, h, h)
-    if rows is None:
+    grouped = grouping(n, h, h)
+    if grouped is None:
         assert n * h * h <= blas.SMALL or not any(
             n % r == 0 and r * h * PANEL <= blas.SMALL for r in range(4 if n > 8 else 2, n + 1)
         )
     else:
-        assert n % rows == 0
-        assert rows * h * PANEL <= blas.SMALL
+        rows, parts = grouped
+        assert n % rows == h % parts == 0
+        assert rows * h // parts * PANEL <= blas.SMALL
+        assert rows >= min(n, 16) or parts == 1
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
@@ -87,13 +100,13 @@ def test_gradients_in_panels_are_those_of_double_precision(unpacked: bool, cell:
         gradients.append(gradient.vector)
     error = np.abs(gradients[1] - gradients[0]).max()
     assert error < 1e-6 * np.abs(gradients[0]).max() * np.sqrt(T * n)
-    assert group_rows(n, 128, 128)
-    assert group_rows(n, 192, 192)
+    assert grouping(n, 128, 128)
+    assert grouping(n, 192, 192)
 
 
 def test_the_layout_of_a_product_follows_the_sequences_and_not_the_steps() -> None:
     T, n = 66, 5  # panels would fit a matrix of T rows, and do not fit one of n
-    assert group_rows(T, 128, 128) and group_rows(n, 128, 128) is None
+    assert grouping(T, 128, 128) and grouping(n, 128, 128) is None
     rng = np.random.default_rng(0)
     inputs, targets = rng.integers(0, 9, (2, T, n))
     architecture = Architecture(9, (128,))

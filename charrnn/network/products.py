@@ -21,6 +21,9 @@ from charrnn.network.buffers import Array, Buffers
 unflagged = np.errstate(invalid="ignore")
 
 PANEL = 64  # columns: four AVX-512 registers of float32, as OpenBLAS's kernel takes at once
+ENOUGH = 16  # rows of a group
+CACHED = 1 << 18  # weights that fit into a core's own cache, 1 MB
+PARTS = (2, 3, 4, 8)
 
 
 @dataclass(slots=True)
@@ -41,17 +44,32 @@ def product_with(W: Array, n: int | None, buffers: Buffers, k: int = 1) -> Produ
     h, g = W.shape[0], W.shape[1] // k
     if n is None:
         return Product(W.T.dot, lambda out: out.reshape(-1), None)
-    rows = group_rows(n, h, g) if W.dtype == np.float32 and blas.multiplies_small_unpacked() else None
-    if rows is None:
+    grouped = grouping(n, h, g) if W.dtype == np.float32 and blas.multiplies_small_unpacked() else None
+    if grouped is None:
         return _whole(W, k, buffers)
-    panels = buffers.block("W", k, g // PANEL, 1, h, PANEL)
-    np.copyto(panels, W.reshape(h, k, g // PANEL, 1, PANEL).transpose(1, 2, 3, 0, 4))
+    rows, parts = grouped
+    panels = buffers.block("W", parts, k, g // PANEL, 1, h // parts, PANEL)
+    np.copyto(panels, W.reshape(parts, h // parts, k, g // PANEL, 1, PANEL).transpose(0, 2, 3, 4, 1, 5))
 
     def view(out: Array) -> Array:
-        # (k, panels, groups, rows, 64)
-        return out.reshape(k, n // rows, rows, g // PANEL, PANEL).transpose(0, 3, 1, 2, 4)
+        # (…, k, panels, groups, rows, 64)
+        return out.reshape(-1, k, n // rows, rows, g // PANEL, PANEL).transpose(0, 1, 4, 2, 3, 5)
 
-    return Product(lambda H, out: np.matmul(H.reshape(-1, rows, h), panels, out), view, rows)
+    if parts == 1:
+        return Product(lambda H, out: np.matmul(H.reshape(-1, rows, h), panels, out), view, rows)
+
+    products = buffers.block("HW", parts, k, n, g)  # of a part of the columns of H with the same rows of W
+    each = view(products)
+    first, second, *others = products[:, 0] if k == 1 else products
+
+    def times(H: Array, out: Array) -> None:
+        of_part = H.reshape(-1, rows, parts, h // parts).transpose(2, 0, 1, 3)
+        np.matmul(of_part[:, None, None], panels, each)
+        np.add(first, second, out)
+        for product in others:
+            np.add(out, product, out)
+
+    return Product(times, _as_it_is, None)
 
 
 def _whole(W: Array, k: int, buffers: Buffers) -> Product:
@@ -71,11 +89,23 @@ def _as_it_is(out: Array) -> Array:
     return out
 
 
-def group_rows(n: int, h: int, g: int) -> int | None:
-    """Rows of a group, for (n, h) times (h, g) in panels; None where one whole product is as fast, or no panels fit."""
+def grouping(n: int, h: int, g: int) -> tuple[int, int] | None:
+    """Rows of a group, and parts of h, for (n, h) times (h, g) in panels; None where one whole product is as fast, or
+    no panels fit.
+
+    Each group reads all of W from the cache. With few rows in a group that takes longer than the arithmetic, so a large
+    h is parted: the products are then small with more rows, and are added.
+    """
     if n * h * g <= blas.SMALL or g % PANEL:
         return None
-    most = blas.SMALL // (h * PANEL)
-    rows = max((rows for rows in range(1, min(n, most) + 1) if n % rows == 0), default=0)
+
+    def most(part: int) -> int:
+        return max((rows for rows in range(1, min(n, blas.SMALL // (part * PANEL)) + 1) if n % rows == 0), default=0)
+
+    whole = most(h)
+    if h * g > CACHED and whole < min(n, ENOUGH):
+        for parts in PARTS:
+            if h % parts == 0 and most(h // parts) >= min(n, ENOUGH):
+                return most(h // parts), parts
     # Groups of two or three rows read the panels too often; for n up to 8, packing costs still more.
-    return rows if rows >= (4 if n > 8 else 2) else None
+    return (whole, 1) if whole >= (4 if n > 8 else 2) else None
