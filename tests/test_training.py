@@ -280,6 +280,15 @@ def test_epochs_and_steps_limit_a_run_and_the_shorter_wins() -> None:
     assert sum(1 for _ in trainer(max_steps=5, epochs=2).steps()) == 5
 
 
+def test_a_long_text_without_a_limit_is_read_for_more_updates_and_told_so(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("abcd " * 25_000)
+    run = prepare.create([str(text)], Settings(hidden=(4,), batch_size=4, seq_length=20), tmp_path / "a")
+    run.session.close()
+    epoch = run.session.trainer.streams.steps_per_epoch
+    assert f"so long a text is read {6000 / epoch:.3g} times, in 6,000 updates (max_steps)" in run.notices
+
+
 def test_a_short_text_without_a_limit_is_read_25_times_and_told_so(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("abcd " * 250)

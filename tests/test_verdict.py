@@ -112,7 +112,8 @@ def test_settings_left_out_fit_the_text_and_those_given_stay() -> None:
     assert (usual.max_steps, usual.warmup_steps, usual.eval_every, usual.patience) == (2000, 66, 400, None)
     short = Settings(epochs=15).fitted(4)  # 60 updates
     assert (short.warmup_steps, short.eval_every, short.patience) == (2, 10, None)
-    assert [Settings().fitted(steps).max_steps for steps in (1, 22, 60)] == [100, 550, 1500]  # 25 epochs, or 100 steps
+    lengths = [Settings().fitted(steps).max_steps for steps in (1, 22, 60, 81, 250, 251, 749, 751, 10**6)]
+    assert lengths == [100, 550, 1500, 2000, 2000, 2008, 5992, 6000, 6000]  # 25 epochs, or 100 steps; 8, or 6,000
     assert Settings(epochs=2).fitted(1).max_steps is None and Settings(max_minutes=1).fitted(1).max_steps is None
     poem = Settings(max_steps=3000).fitted(1)
     assert (poem.eval_every, poem.patience) == (10, 10)

@@ -305,10 +305,11 @@ def _assemble(
             "with pieces lines they are shuffled"
         )
     chosen = trainer.config.steps
-    if chosen and config.steps and chosen < config.steps:
+    if chosen and config.steps and chosen != config.steps:
+        length, why = ("short", "; with more it would be learnt by heart") if chosen < config.steps else ("long", "")
         notices.append(
-            f"so short a text is read {chosen / streams.steps_per_epoch:.0f} times, in {chosen:,} updates (max_steps); "
-            "with more it would be learnt by heart"
+            f"so {length} a text is read {chosen / streams.steps_per_epoch:.3g} times, in {chosen:,} updates "
+            f"(max_steps){why}"
         )
     if config.patience is None and trainer.config.patience is not None:
         notices.append(

@@ -50,9 +50,9 @@ PIECES = ("none", "lines", "blank", "files")
 DTYPES, CUTS, CLIP_MODES = ("float32", "float64"), ("constant", "polynomial"), ("norm", "value")
 RECIPES = Path(__file__).parents[1] / "configs"
 ON_DIVERGENCE = ("stop", "rollback")
-STEPS = 2000  # of a run that is given no limit, on a text that it reads at most so many times:
-READINGS = 25  # or oftener, for so many updates:
-LEAST_STEPS = 100
+STEPS = 2000  # of a run that is given no limit
+LEAST_STEPS, LEAST_READINGS = 100, 25  # fewer, for a text that is read so many times in fewer
+MOST_STEPS, MOST_READINGS = 6000, 8  # more, for a text that is not read so many times in as many
 
 
 def _setting(default: Any, help: str, metavar: str, panel: str) -> Any:
@@ -176,7 +176,7 @@ class OptimisationSettings(Checked):
     epochs: Positive | None = _setting(None, "Passes through the text.", "NUMBER", LENGTH)
     max_steps: Count | None = _setting(
         None,
-        f"Updates; {STEPS}, or fewer for a short text, if neither this nor the others are given.",
+        f"Updates; if neither this nor the others are given, {STEPS}, fewer for a short text, more for a long one.",
         "INTEGER",
         LENGTH,
     )
@@ -222,7 +222,7 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
 
     @property
     def steps(self) -> int | None:
-        """The limit on updates, with its default for a long text where no other limit is given."""
+        """The limit on updates, with its default for a text of middle length where no other limit is given."""
         if self.max_steps is None and self.epochs is None and self.max_minutes is None:
             return STEPS
         return self.max_steps
@@ -231,11 +231,14 @@ class Settings(OptimisationSettings, DataSettings, NetworkSettings):
         """What is left out and depends on the text, chosen by its updates in an epoch.
 
         A run that is given no limit reads a short text 25 times: the learning rate should have fallen before it is
-        learnt by heart (docs/quality.md). One that is given more than 30 epochs stops when validation gets no better. A
-        long text is evaluated every 500 updates, a short one about once an epoch, and every run at least five times.
+        learnt by heart. It reads a long one 8 times, or as often as 6,000 updates do (docs/quality.md). A run that is
+        given more than 30 epochs stops when validation gets no better. A long text is evaluated every 500 updates, a
+        short one about once an epoch, and every run at least five times.
         """
         unlimited = self.max_steps is None and self.epochs is None and self.max_minutes is None
-        steps = min(STEPS, max(LEAST_STEPS, READINGS * steps_per_epoch)) if unlimited else self.max_steps
+        shorter = max(LEAST_STEPS, LEAST_READINGS * steps_per_epoch)
+        longer = min(MOST_STEPS, MOST_READINGS * steps_per_epoch)
+        steps = min(max(STEPS, longer), shorter) if unlimited else self.max_steps
         limits = [steps, self.epochs and math.ceil(self.epochs * steps_per_epoch)]
         run = min((int(limit) for limit in limits if limit), default=None)
         often = 500 if steps_per_epoch >= 100 else max(10, steps_per_epoch)
