@@ -21,6 +21,7 @@ from charrnn.cli.main import main
 from charrnn.storage import BEST, LAST
 from charrnn.storage import checkpoint as checkpoints
 from charrnn.training.cores import choose_workers
+from charrnn.training.run import NEXT
 from charrnn.training.settings import Settings
 
 STEPS = 100
@@ -106,7 +107,7 @@ def cut_up(directory: Path, rng: random.Random, kills: int) -> Counter[str]:
             counts[kind.name] += 1
             if code == 0:
                 break
-            if (run / "manifest.json").exists():
+            if (run / "manifest.json").exists() or (run / NEXT).exists():
                 arguments = ["--resume", str(run)]
         assert bits(run) == expected, run
         counts["runs"] += 1

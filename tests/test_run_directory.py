@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -266,6 +266,19 @@ def test_a_training_that_is_cut_up_at_random_ends_with_the_bits_of_one_left_alon
     written = child.output(child.start("killed.py", tmp_path, SEED, scaled(5, 200)), 3000)
     print(f"seed {SEED}:", written, end="")
     assert json.loads(written)["signals"] >= scaled(5, 200)
+
+
+@pytest.mark.parametrize("moved", [(), ("last.npz",), ("last.npz", "config.yaml")])
+def test_a_new_run_that_was_killed_while_it_was_put_in_its_place_is_resumed(
+    text: str, tmp_path: Path, moved: Sequence[str]
+) -> None:
+    whole, run = charrnn.load(trained(text, tmp_path / "whole")), begun(text, tmp_path / "run")
+    (run / ".next").mkdir()
+    for name in {"last.npz", "config.yaml", "manifest.json"} - {*moved}:
+        (run / name).rename(run / ".next" / name)
+    resumed = charrnn.resume(run).model
+    assert not (run / ".next").exists()
+    assert (resumed.parameters.vector == whole.parameters.vector).all()
 
 
 def test_a_checkpoint_of_another_network_than_that_of_the_settings_is_not_gone_on_from(

@@ -355,10 +355,10 @@ class Run:
                 f"{fixed[0]} cannot change in a run that is resumed; leave it out, or begin a new run from its weights "
                 "(init_from)"
             )
-        self.manifest()  # says so if there is no run
         if (self.directory / NEXT).exists():
             self.lock()  # which puts the run in order
             self.unlock()
+        self.manifest()  # says so if there is no run
         return self.config(changes)
 
     def config(self, overrides: Mapping[str, object]) -> Settings:
