@@ -23,6 +23,7 @@ from charrnn.errors import (
     shown,
 )
 from charrnn.inference.beam import beam_search
+from charrnn.inference.dynamic import evaluate_dynamically
 from charrnn.inference.pieces import Pieces, draw_pieces
 from charrnn.inference.sampling import Choice, Sampler, Written, until
 from charrnn.inference.scoring import Score, begins, evaluate
@@ -370,6 +371,7 @@ class Model:
         unknown: str = "error",
         streams: int = 1,
         workers: int = 1,
+        dynamic: float | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> Score:
         """How well the model predicts a text: `log_probabilities` (len(text) − 1,) in nats, and their mean.
@@ -378,16 +380,28 @@ class Model:
         text goes on from there, and its first character is predicted too. More `streams` are faster, and not quite
         exact (`inference.scoring.evaluate`).
 
+        `dynamic` is the learning rate of dynamic evaluation, 1e-4 for example: a copy of the weights goes on learning
+        from what has been scored (`inference.dynamic`). It is read from its beginning, as one stream.
+
         For a model that was trained on pieces the text is cut as that one was: every character of a piece is predicted,
         and its end (`text.pieces.pack` tells their order). With a `state` it is not cut, but read as it stands.
         """
         ids = self.encode(text, unknown)
         if state is None:
             ids = pack(ids, self.tokenizer, self.piece_kind)
-        return self.score_ids(ids, state=state, streams=streams, workers=workers, keep=True, progress=progress)
+        if dynamic is None:
+            return self.score_ids(ids, state=state, streams=streams, workers=workers, keep=True, progress=progress)
+        if state is not None or streams != 1:
+            raise ConfigError(
+                "dynamic: the text is read from its beginning, as one stream; leave state and streams out"
+            )
+        return self.score_ids(ids, dynamic=dynamic, keep=True, progress=progress)
 
-    def score_ids(self, ids: npt.ArrayLike, *, state: State | None = None, **options: Any) -> Score:
-        """As `score`, for ids (N,); options as of `inference.scoring.evaluate`. ValueError for ids out of range."""
+    def score_ids(
+        self, ids: npt.ArrayLike, *, state: State | None = None, dynamic: float | None = None, **options: Any
+    ) -> Score:
+        """As `score`, for ids (N,); options as of `inference.scoring.evaluate`, or of `evaluate_dynamically` with
+        a rate `dynamic`. ValueError for ids out of range."""
         options = {"end": self.end, **options}
         found = _numbers(ids)
         if not found.size:
@@ -396,7 +410,10 @@ class Model:
             raise ValueError(f"ids must be whole numbers (N,), are {found.dtype} {found.shape}")
         if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(self.symbols):
             raise ValueError(f"ids must be from 0 to {len(self.symbols) - 1}, are {found.min()} to {found.max()}")
-        score = evaluate(self.parameters, found, state=self._own(state), **options)
+        if dynamic is None:
+            score = evaluate(self.parameters, found, state=self._own(state), **options)
+        else:
+            score = evaluate_dynamically(self.parameters, found, dynamic, **options)
         return self.told_per_code_point(score, found)
 
     def told_per_code_point(self, score: Score, ids: Array) -> Score:

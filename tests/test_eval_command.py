@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,3 +141,24 @@ def test_yardsticks_that_take_more_than_a_tenth_of_the_training_are_left_out_and
     done = charrnn("train", "text", "--out", "run", "--json", *SMALL[:-1], "5", cwd=tmp_path)
     assert json.loads(done.stdout)["yardsticks"] is None
     assert b"more than a tenth of the training; charrnn eval --ckpt run measures them" in done.stderr
+
+
+def test_dynamic_evaluation_stands_apart_from_the_score_and_is_better_on_the_same_text(trained: Path) -> None:
+    values: Any = told("--dynamic", "3e-3", "--no-yardsticks", cwd=trained)
+    plain: Any = told("--no-yardsticks", cwd=trained)
+    assert plain["dynamic"] is None and values["parts"] == plain["parts"]
+    assert values["dynamic"]["rate"] == 3e-3 and [*values["dynamic"]["scores"]] == ["validation", "test"]
+    for name, score in values["dynamic"]["scores"].items():
+        assert score["characters"] == plain["parts"][name]["characters"]
+        assert score["nats_per_char"] < plain["parts"][name]["nats_per_char"]
+    done = charrnn("eval", "run", "--dynamic", "3e-3", "--no-yardsticks", cwd=trained).stdout.decode()
+    first = values["dynamic"]["scores"]["validation"]
+    assert f"dynamic evaluation, at a rate of 0.003:\nvalidation {first['nats_per_char']:.4f} nats, " in done
+    whole: Any = told("text", "--dynamic", "3e-3", "--no-yardsticks", cwd=trained)
+    assert [*whole["dynamic"]["scores"]] == ["text"]
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf"])
+def test_a_rate_of_dynamic_evaluation_that_cannot_be_is_one_line_and_code_2(trained: Path, rate: str) -> None:
+    done = charrnn("eval", "run", "--dynamic", rate, cwd=trained)
+    assert done.returncode == 2 and done.stderr.decode().startswith(f"error: --dynamic {float(rate)}: the rate must be")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -54,6 +55,14 @@ def evaluate(
     dtype: Annotated[
         str | None, typer.Option(help="float32 or float64; left out, the checkpoint's own.", metavar="NAME")
     ] = None,
+    dynamic: Annotated[
+        float | None,
+        typer.Option(
+            help="Score a second time by dynamic evaluation at this learning rate, as 1e-4: the weights go on learning "
+            "from what has been scored.",
+            metavar="RATE",
+        ),
+    ] = None,
     beside: Annotated[
         bool,
         typer.Option(
@@ -92,7 +101,7 @@ def evaluate(
 
     from charrnn.model import load
     from charrnn.report.per_character import check_suffix, writing
-    from charrnn.report.scores import code_point, lines, parts_lines, unknown_line
+    from charrnn.report.scores import code_point, lines, parts_lines, short, unknown_line
     from charrnn.report.yardsticks import growth_lines
     from charrnn.report.yardsticks import lines as beside_lines
     from charrnn.text.pieces import pack
@@ -103,6 +112,8 @@ def evaluate(
     from charrnn.training.result import verdict_on
 
     check_unknown(unknown)
+    if dynamic is not None and not 0 < dynamic < math.inf:
+        raise ConfigError(f"--dynamic {dynamic}: the rate must be above 0 and finite; 1e-4 is a good one")
     if per_char is not None:
         check_suffix(per_char)
     file, ckpt = text_or_run(arguments, ckpt)
@@ -131,6 +142,13 @@ def evaluate(
         if file is not None:
             text = pack(corpus.ids, model.tokenizer, kind)
             whole = _score(model, text, "whole", 0, streams, workers, write)
+    learning: dict[str, Score] = {}
+    if dynamic is not None:
+        own = () if parts is None or file is not None else parts.items()
+        texts = {"text": text} if file is not None else {n: part for n, part, _ in own if n != "training"}
+        if not texts:
+            raise ConfigError("--dynamic: the run has no validation or test text; name a text")
+        learning = {name: _score_dynamically(model, ids, name, dynamic) for name, ids in texts.items()}
     held = None if parts is None else parts.held_out()
     compared = whole if parts is None else scores[held] if held else None
     ids = getattr(parts, held) if held else text
@@ -139,10 +157,13 @@ def evaluate(
     train = history[-1].get("train") if history else None
     sentences = verdict_on(compared, train, history, measured) if compared else []
     if as_json:
-        told = {
+        told: dict[str, Any] = {
             **({} if whole is None else whole.as_dict()),
             "unknown": missing and {**missing.as_dict(), "treatment": unknown},
             "parts": {name: part.as_dict() for name, part in scores.items()},
+            "dynamic": {"rate": dynamic, "scores": {n: score.as_dict() for n, score in learning.items()}}
+            if learning
+            else None,
             "yardsticks": measured and measured.as_dict(),
             "verdict": sentences,
         }
@@ -152,6 +173,10 @@ def evaluate(
         _show_text(model, ids if file is None else text, show_length, color)
     for line in (*parts_lines(scores, model.unit), *([] if whole is None else lines(whole, model.unit))):
         sys.stdout.write(f"{line}\n")
+    if learning:
+        sys.stdout.write(f"dynamic evaluation, at a rate of {dynamic:g}:\n")
+        for name, one in learning.items():
+            sys.stdout.write(f"{name:<11}{short(one, model.unit)}\n")
     if missing and missing.count:
         sys.stdout.write(f"{unknown_line(missing, unknown)}\n")
     if compared and measured:
@@ -177,6 +202,16 @@ def _score(model: Model, ids: Any, name: str, offset: int, streams: int, workers
             tally.add(part)
             write(name, offset, part)
         return model.told_per_code_point(tally.score(), ids)
+
+
+def _score_dynamically(model: Model, ids: Any, name: str, rate: float) -> Score:
+    from tqdm import tqdm
+
+    title = f"{name}, dynamic"
+    with tqdm(
+        total=len(ids) - 1, unit="char", unit_scale=True, desc=title, disable=None, delay=1.0, leave=False
+    ) as bar:
+        return model.score_ids(ids, dynamic=rate, progress=bar.update)
 
 
 def _yardsticks(model: Model, run: Run | None, parts: Parts | None, ids: Any) -> Yardsticks | None:
