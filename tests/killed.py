@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -116,6 +117,8 @@ def cut_up(directory: Path, rng: random.Random, kills: int) -> Counter[str]:
 
 if __name__ == "__main__":
     directory, seed, kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    # A signal may come when a file has been opened, and before the `with` that closes it; Python closes it then.
+    warnings.filterwarnings("ignore", category=ResourceWarning)
     choose_workers(Settings(threads=1))
     from charrnn.cli import display, train  # noqa: F401  (imported once, for all forks)
     from charrnn.training import prepare  # noqa: F401

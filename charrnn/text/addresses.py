@@ -17,10 +17,8 @@ from charrnn.errors import ConfigError, CorpusError, shown
 from charrnn.extras import install
 
 BUFFER = 1 << 20  # bytes asked for at a time, at least
-CONNECT, SILENCE = (
-    30,
-    120,
-)  # seconds that an HTTP server may take to answer, and be silent for; aiohttp allows 300 in all
+CONNECT = 30  # seconds that an HTTP server may take to answer
+SILENCE = 120  # seconds that it may be silent for; aiohttp allows 300 for a whole file
 
 
 def is_address(name: str) -> bool:
