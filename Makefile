@@ -20,7 +20,8 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z\/.-]*:.*## / { printf "make %-27s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.product data/pydoc-topics.txt ## train on real text for a minute or two, then read what the model writes
-	$(bin)/charrnn train data/pydoc-topics.txt --config minute --batch-size 32 --max-steps 1800 --eval-every 225 --out runs/demo --force
+	$(bin)/charrnn train data/pydoc-topics.txt --config gru --batch-size 32 --learning-rate 4e-3 --dropout 0.3 \
+	    --max-steps 1300 --eval-every 260 --out runs/demo --force
 	$(bin)/charrnn sample --ckpt runs/demo --prompt 'The ' --temperature 0.7 --seed 1
 
 test: $(VENV)/.dev ## run the tests
