@@ -204,6 +204,7 @@ def test_several_runs_share_their_yardsticks_and_settings_that_differ_are_told(r
     assert {row[0] for row in parsed.tables["Settings that differ"][1:]} == {
         *("cell", "warmup_steps", "max_steps", "eval_every"),
     }
+    assert ["tau", *["left out"] * 3] in parsed.tables["All settings"]
     networks = [row[0] for row in parsed.tables["Yardsticks"] if "weights)" in row[0]]
     assert sorted(networks) == sorted(set(networks)) and len(networks) == 3
     assert len(parsed.tables["Yardsticks"]) == 11

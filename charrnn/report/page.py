@@ -106,7 +106,7 @@ def _duration(seconds: float) -> str:
 
 def _settings(runs: Runs) -> str:
     names = [name for name, _ in runs]
-    rows = [[key, *(_value(one.settings.get(key)) for _, one in runs)] for key in FIELDS]
+    rows = [[key, *(_value(one.settings.get(key), "left out") for _, one in runs)] for key in FIELDS]
     differ = [row for row in rows if len(set(row[1:])) > 1]
     heads = ["", *map(text, names)]
     parts = []
@@ -139,9 +139,9 @@ def _made_with(name: str) -> Callable[[Findings], object]:
     return lambda one: one.manifest.made_with.get(name, "")
 
 
-def _value(value: object) -> str:
+def _value(value: object, missing: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
         return html.escape(", ".join(shown(one) for one in value))
-    return "" if value is None else text(value, 120)
+    return missing if value is None else text(value, 120)
