@@ -137,7 +137,7 @@ def test_a_training_can_be_told_to_leave_its_yardsticks_out(tmp_path: Path) -> N
 def test_yardsticks_that_take_more_than_a_tenth_of_the_training_are_left_out_and_the_training_says_so(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "text").write_text(TEXT * 400)
+    (tmp_path / "text").write_text(TEXT * 900)
     done = charrnn("train", "text", "--out", "run", "--json", *SMALL[:-1], "5", cwd=tmp_path)
     assert json.loads(done.stdout)["yardsticks"] is None
     assert b"more than a tenth of the training; charrnn eval --ckpt run measures them" in done.stderr

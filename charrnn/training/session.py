@@ -32,7 +32,7 @@ EXACT = 200_000  # up to so many characters the final score is exact, as one str
 STREAMS = 128
 YARDSTICK_SHARE = 0.1  # of the time of training that the yardsticks may take
 COMPARED = 1000  # characters of a sample that are compared with the training text where it has been learnt by heart
-AT_ONCE = 0.2  # seconds: yardsticks that take less are always measured
+AT_ONCE = 3.0  # seconds: yardsticks that take less are always measured
 SAMPLE, SAMPLE_TEMPERATURE = 72, 0.7  # characters written at each evaluation, and how boldly
 RUINED = 10  # times the loss of a uniform guess, or times one nat if that is more: no state that was worth keeping
 
@@ -335,7 +335,7 @@ class Session:
 
     @property
     def yardsticks_are_cheap(self) -> bool:
-        """Whether the yardsticks take at most a tenth of the time that the training took, or no time to speak of."""
+        """Whether the yardsticks take at most a tenth of the time that the training took, or three seconds."""
         return self.yardstick_seconds <= max(YARDSTICK_SHARE * self.trainer.seconds, AT_ONCE)
 
     def result(
