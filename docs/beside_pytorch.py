@@ -3,7 +3,7 @@
     python docs/beside_pytorch.py data/tinyshakespeare.txt    # needs torch and matplotlib
 
 The same are text, split, batches, the state that goes on, Adam, its learning rate and schedule, clipping, and number
-of updates; PyTorch begins with its own initial weights, and has all cores. Time for validation is not counted.
+of updates, and the initial weights; PyTorch has all cores. Time for validation is not counted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import numpy as np
 
 import charrnn
 from charrnn.bench.competitors import torch_loss
+from charrnn.formats.pytorch import to_arrays
 from charrnn.text.batches import Streams
 from charrnn.text.corpus import encode_corpus
+from charrnn.training.loop import Trainer
 from charrnn.training.schedules import Progress, learning_rate_factor
 from charrnn.training.settings import Settings
 
@@ -30,7 +32,7 @@ Curve = list[tuple[float, float]]  # seconds and validation loss
 def ours(text: str, cell: str) -> Curve:
     """charrnn with its defaults but the cell."""
     with tempfile.TemporaryDirectory() as place:
-        result = charrnn.train(text, out=Path(place, "run"), cell=cell, eval_every=EVERY, yardsticks=False)
+        result = charrnn.train(text, out=Path(place, "run"), cell=cell, eval_every=EVERY)
         return [(row["seconds"], row["validation"]) for row in result.history if "validation" in row]
 
 
@@ -39,7 +41,6 @@ def theirs(text: str, cell: str) -> Curve:
     import torch
     from torch import nn
 
-    torch.manual_seed(1)
     corpus = encode_corpus([text])
     held_out = -(-len(corpus.ids) // 10)
     train, validation = corpus.ids[:-held_out], corpus.ids[-held_out:].astype(np.int64)
@@ -48,6 +49,9 @@ def theirs(text: str, cell: str) -> Curve:
     config = config.fitted(streams.steps_per_epoch)
     net = getattr(nn, cell.upper())(d, config.hidden[0], len(config.hidden))
     head, one_hot = nn.Linear(config.hidden[-1], d), torch.eye(d)
+    both = nn.ModuleDict({"rnn": net, "decoder": head})
+    weights = to_arrays(Trainer(config, d, streams).parameters)
+    both.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
     parameters = [*net.parameters(), *head.parameters()]
     adam = torch.optim.Adam(parameters, config.learning_rate, fused=True)
     curve: Curve = []
