@@ -54,27 +54,16 @@ def cores() -> int:
 
 def _skylakex_helps(multiplications: int, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the recurrent product of so many multiplications is faster with OpenBLAS's kernel for Intel."""
-    values = _processor(cpuinfo)
+    try:
+        text = cpuinfo.read_text("utf-8", "replace").split("\n\n", 1)[0]
+    except OSError:  # not Linux: leave OpenBLAS its own choice
+        return False
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    values = {key.strip(): value.split() for key, value in fields.items()}
     if values.get("vendor_id") != ["AuthenticAMD"] or not set(values.get("flags", ())) >= AVX512:
         return False
     family = int(values.get("cpu family", ["0"])[0])
     return family >= ZEN5 or (family == ZEN4 and multiplications <= SMALL)
-
-
-@cache
-def is_intel(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor is known to be one of Intel."""
-    return _processor(cpuinfo).get("vendor_id") == ["GenuineIntel"]
-
-
-def _processor(cpuinfo: Path) -> dict[str, list[str]]:
-    """What Linux tells of the first core; nothing elsewhere."""
-    try:
-        text = cpuinfo.read_text("utf-8", "replace").split("\n\n", 1)[0]
-    except OSError:
-        return {}
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {key.strip(): value.split() for key, value in fields.items()}
 
 
 @cache

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from charrnn import blas
-
 ROOT = Path(__file__).parents[1]
 AVX512 = "fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl"
 
@@ -97,12 +95,3 @@ def test_once_numpy_is_there_the_threads_are_set_in_the_library_and_the_kernel_s
 def test_what_is_in_force_is_told() -> None:
     told = configured("blas.configure(); print(sorted(blas.describe()))")
     assert told == "['kernel', 'name', 'threads', 'version']"
-
-
-@pytest.mark.parametrize(
-    ("text", "intel"), [(cpu("GenuineIntel", 6, AVX512), True), (cpu("AuthenticAMD", 26, AVX512), False)]
-)
-def test_a_processor_is_known_by_its_maker(text: str, intel: bool, tmp_path: Path) -> None:
-    (tmp_path / "cpuinfo").write_text(text)
-    assert blas.is_intel(tmp_path / "cpuinfo") is intel
-    assert not blas.is_intel(tmp_path / "none")

@@ -18,12 +18,10 @@ from charrnn.network.truncation import truncation
 from charrnn.training.optimizers import Adam, Updater
 
 
-@pytest.fixture(params=[(False, True), (True, False), (True, True)], ids=["packed", "unpacked", "parted"])
+@pytest.fixture(params=[False, True], ids=["packed", "unpacked"])
 def unpacked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    kernel, intel = request.param
-    monkeypatch.setattr(blas, "multiplies_small_unpacked", lambda: kernel)
-    monkeypatch.setattr(blas, "is_intel", lambda: intel)
-    return bool(kernel)
+    monkeypatch.setattr(blas, "multiplies_small_unpacked", lambda: request.param)
+    return bool(request.param)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -73,11 +71,7 @@ def test_a_view_serves_every_product_of_its_layout(unpacked: bool) -> None:
 
 @pytest.mark.parametrize("h", [64, 128, 320, 512, 1024, 4096])
 @pytest.mark.parametrize("n", [1, 2, 16, 37, 48, 64, 100, 4096])
-@pytest.mark.parametrize("intel", [False, True])
-def test_groups_divide_the_rows_and_keep_each_product_small(
-    n: int, h: int, intel: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(blas, "is_intel", lambda: intel)
+def test_groups_divide_the_rows_and_keep_each_product_small(n: int, h: int) -> None:
     grouped = grouping(n, h, h)
     if grouped is None:
         assert n * h * h <= blas.SMALL or not any(
@@ -87,7 +81,7 @@ def test_groups_divide_the_rows_and_keep_each_product_small(
         rows, parts = grouped
         assert n % rows == h % parts == 0
         assert rows * h // parts * PANEL <= blas.SMALL
-        assert parts == 1 or (rows >= min(n, 16) and intel)
+        assert rows >= min(n, 16) or parts == 1
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])

@@ -93,9 +93,8 @@ def grouping(n: int, h: int, g: int) -> tuple[int, int] | None:
     """Rows of a group, and parts of h, for (n, h) times (h, g) in panels; None where one whole product is as fast, or
     no panels fit.
 
-    Each group reads all of W from the cache. With few rows in a group that takes longer than the arithmetic on Intel's
-    processors (on AMD's Zen 4 and 5 it does not). So a large h is parted there: the products are then small with more
-    rows, and are added.
+    Each group reads all of W from the cache. With few rows in a group that takes longer than the arithmetic, so a large
+    h is parted: the products are then small with more rows, and are added.
     """
     if n * h * g <= blas.SMALL or g % PANEL:
         return None
@@ -104,7 +103,7 @@ def grouping(n: int, h: int, g: int) -> tuple[int, int] | None:
         return max((rows for rows in range(1, min(n, blas.SMALL // (part * PANEL)) + 1) if n % rows == 0), default=0)
 
     whole = most(h)
-    if blas.is_intel() and h * g > CACHED and whole < min(n, ENOUGH):
+    if h * g > CACHED and whole < min(n, ENOUGH):
         for parts in PARTS:
             if h % parts == 0 and most(h // parts) >= min(n, ENOUGH):
                 return most(h // parts), parts
