@@ -216,6 +216,7 @@ def test_what_fails_at_an_address_is_one_line_and_leaves_nothing(
         "memory://corpus/none.txt": (3, "no such file"),
         "memory://corpus": (3, "cannot be read"),
         "nothing://corpus": (3, "Protocol not known: nothing"),
+        "http://[corpus": (3, "cannot be read"),
     }
     for address, (code, message) in failing.items():
         for arguments in ([address], ["memory://corpus/t.txt", "--val-file", address]):
@@ -246,6 +247,7 @@ def test_an_address_is_told_from_a_path_and_named_without_its_query() -> None:
         "https://h/a/t.txt.gz?k=secret#f": "t.txt.gz",
         "s3://bucket": "bucket",
         "zip://in/a.txt::s3://b/c": "a.txt",
+        "https://[h/t?k=secret": "text",
     }
     assert {name: base_name(name) for name in names} == names
     assert next(default_directories(["https://user:secret@h/a/t.jsonl.gz?k=secret"])) == Path("runs/t")
