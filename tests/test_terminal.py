@@ -134,6 +134,8 @@ def test_the_name_of_a_text_brings_no_control_characters_to_the_terminal(
         assert done.code == 0, done.err
         assert not {"\x1b", "\x07"} & {*done.out, *done.err}, arguments
     assert r"runs/a\x1b[31m\x07" in charrnn("train", name, *small).err
+    page = Path("b\x1b.html").read_text("utf-8")
+    assert not {"\x1b", "\x07"} & {*page} and r"a\x1b[31m\x07, learning rate" in page
 
 
 @pytest.mark.parametrize(
