@@ -167,6 +167,18 @@ def test_a_run_from_addresses_has_the_bits_of_one_from_files_and_never_asks_agai
     assert named.code == 2 and "takes its text from files" in named.err
 
 
+def test_a_run_from_a_file_and_an_address_goes_on_from_what_it_kept_when_the_file_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_text(TEXT, encoding="utf-8")
+    assert charrnn("train", "t.txt", f"{server.address}/t.txt", "--out", "r", *SMALL).code == 0
+    Path("t.txt").unlink()
+    for command in (["eval", "r"], ["train", "--resume", "r", "--max-steps", "9"]):
+        done = charrnn(*command)
+        assert done.code == 0, (command, done.err)
+
+
 def test_a_run_whose_kept_ids_are_gone_or_changed_says_so_and_asks_no_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
