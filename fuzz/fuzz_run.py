@@ -69,7 +69,7 @@ ROWS: list[dict[str, Any]] = [
 def made_sweep() -> Sweep:
     """The sweep whose file is read."""
     settings = Settings(hidden=(8,), threads=1)
-    return Sweep(SWEEP, ["/a/text.txt"], settings, TRIALS, halve=True, jobs=1)
+    return Sweep(SWEEP, ["/a/text.txt"], settings, TRIALS, halve=True)
 
 
 PLAN = json.dumps(made_sweep()._plan).encode()

@@ -167,6 +167,18 @@ def test_a_run_from_addresses_has_the_bits_of_one_from_files_and_never_asks_agai
     assert named.code == 2 and "takes its text from files" in named.err
 
 
+def test_a_run_from_a_file_and_an_address_goes_on_from_what_it_kept_when_the_file_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_text(TEXT, encoding="utf-8")
+    assert charrnn("train", "t.txt", f"{server.address}/t.txt", "--out", "r", *SMALL).code == 0
+    Path("t.txt").unlink()
+    for command in (["eval", "r"], ["train", "--resume", "r", "--max-steps", "9"]):
+        done = charrnn(*command)
+        assert done.code == 0, (command, done.err)
+
+
 def test_a_run_whose_kept_ids_are_gone_or_changed_says_so_and_asks_no_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
@@ -216,6 +228,7 @@ def test_what_fails_at_an_address_is_one_line_and_leaves_nothing(
         "memory://corpus/none.txt": (3, "no such file"),
         "memory://corpus": (3, "cannot be read"),
         "nothing://corpus": (3, "Protocol not known: nothing"),
+        "http://[corpus": (3, "cannot be read"),
     }
     for address, (code, message) in failing.items():
         for arguments in ([address], ["memory://corpus/t.txt", "--val-file", address]):
@@ -246,6 +259,7 @@ def test_an_address_is_told_from_a_path_and_named_without_its_query() -> None:
         "https://h/a/t.txt.gz?k=secret#f": "t.txt.gz",
         "s3://bucket": "bucket",
         "zip://in/a.txt::s3://b/c": "a.txt",
+        "https://[h/t?k=secret": "text",
     }
     assert {name: base_name(name) for name in names} == names
     assert next(default_directories(["https://user:secret@h/a/t.jsonl.gz?k=secret"])) == Path("runs/t")

@@ -230,6 +230,20 @@ def test_a_scheduler_that_cannot_be_reached_is_one_line_in_bounded_time(
     assert done.code == 2 and "name it as tcp://host:8786" in done.err.splitlines()[-1], done.err
 
 
+@needs_dask
+def test_a_scheduler_of_tls_without_certificates_is_one_line_and_no_traceback_at_the_end(text: str) -> None:
+    call = [sys.executable, "-m", "charrnn", "sweep", text, "--vary", "seed=1", "--scheduler", "tls://127.0.0.1:1"]
+    for certificate, reason in (("", "no certificates are configured"), ("none.pem", "No such file or directory")):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if certificate:
+            names = {"CA_FILE": certificate, "CLIENT__CERT": certificate, "CLIENT__KEY": certificate}
+            environment |= {f"DASK_DISTRIBUTED__COMM__TLS__{name}": value for name, value in names.items()}
+        done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        assert done.stderr.startswith("error: --scheduler tls://127.0.0.1:1: ") and reason in done.stderr
+    assert not Path("runs").exists()
+
+
 def test_without_the_extra_one_line_names_it(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     done = command("sweep", text, "--vary", "seed=1", "--scheduler", "tcp://localhost:1", *FLAGS)

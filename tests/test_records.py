@@ -88,10 +88,10 @@ BAD_LINES: dict[str, tuple[str, str]] = {
     "too deep": ("[" * 200_000, "line 3: no JSON object"),
     "another column": (
         '{"id": 1, "te\\u001bxt": ""}',
-        r"line 3: no column body; say which .* \(column\): id, te\\x1bxt",
+        r"line 3: no column body; column takes one that it has: id, te\\x1bxt",
     ),
     "no columns": ("{}", "line 3: no column body; it has none at all"),
-    "a number": ('{"body": 5}', r"line 3: column body is no text, but int; say which one is \(column\)"),
+    "a number": ('{"body": 5}', r"line 3: column body is no text, but int; column takes another"),
     "a surrogate": ('{"body": "\\ud800"}', "t.jsonl: holds surrogates"),
 }
 
@@ -190,6 +190,16 @@ def test_records_are_trained_on_scored_and_resumed_by_the_column_that_is_named(
         command[1:1] = ["corpus", "other.jsonl"]
         assert charrnn(*command).code == 3
         assert charrnn(*command, "--column", "words").code == 0
+        without = charrnn(*command, "--column", "none")
+        assert without.code == 3 and "; --column takes one that it has: id, words" in without.err, without.err
+    Path("prompt.jsonl").write_bytes(json_lines(["Schnee Nu"], "words"))
+    for flag, file in (("--novelty", "other.jsonl"), ("--prompt-file", "prompt.jsonl")):
+        command = ["sample", "corpus", "--length", "5", flag, file]
+        refused = charrnn(*command)
+        assert refused.code == 3 and "no column body; --column takes one that it has: id, words" in refused.err
+        assert charrnn(*command, "--column", "words").code == 0
+    Path("own.jsonl").write_bytes(json_lines(["Schnee Nu"], "body"))
+    assert charrnn("sample", "corpus", "--length", "5", "--prompt-file", "own.jsonl").out.startswith("Schnee Nu")
     foreign = json_lines(["Schnee", "Schnee ß"], "body")
     Path("foreign.jsonl").write_bytes(foreign)
     refused = charrnn("eval", "corpus", "foreign.jsonl")

@@ -65,6 +65,14 @@ def test_what_varies_and_means_nothing_is_refused(texts: list[str], words: str) 
         axes(texts)
 
 
+def test_what_changes_the_text_cannot_vary_whatever_reading_it_has_been_given() -> None:
+    of_reading = {name for name in Settings.model_fields if hasattr(Settings().reading, name)}
+    assert {"column", "encoding", "glob", "normalize", "on_bad_byte", "unit"} <= of_reading
+    for name in [*of_reading, "pieces", "val_frac", "val_file", "test_frac", "test_file"]:
+        with pytest.raises(ConfigError, match="losses on different texts cannot be ranked"):
+            axes([f"{name}=1,2"])
+
+
 def test_a_grid_has_all_combinations_and_a_draw_some_of_them_never_twice() -> None:
     varied = axes(["seed=1,2,3", "cell=rnn,gru"])
     grid = trials(varied, None, 0)
@@ -185,9 +193,11 @@ def test_what_every_training_would_meet_ends_the_sweep(text: str) -> None:
 
 
 def test_a_directory_of_other_things_or_another_sweep_is_left_alone(text: str) -> None:
-    Sweep(Path("s"), [text], SMALL.replace(max_steps=1), [{"seed": 1}]).run()
-    with pytest.raises(ConfigError, match="s holds another sweep"):
-        Sweep(Path("s"), [text], SMALL, [{"seed": 2}])
+    settings = SMALL.replace(max_steps=1)
+    Sweep(Path("s"), [text], settings, [{"seed": 1}, {"seed": 2}]).run()
+    for others in ([{"seed": 3}, {"seed": 4}], [{"seed": 1}]):
+        with pytest.raises(ConfigError, match="s holds another sweep"):
+            Sweep(Path("s"), [text], settings, others)
     with pytest.raises(ConfigError, match="holds other files"):
         Sweep(Path(), [text], SMALL, [{"seed": 1}])
 
@@ -203,11 +213,14 @@ def test_a_directory_of_other_things_or_another_sweep_is_left_alone(text: str) -
     ],
 )
 def test_a_sweep_whose_file_is_damaged_says_so(text: str, change: Any) -> None:
+    plan = Sweep(Path("s"), [text], SMALL, [{"seed": 1}])._plan
     path = Path("s/sweep.json")
     path.parent.mkdir()
     rows = [asdict(Outcome(0, 0, "finished", 1.5, 3, 4, 0.5))]
+    path.write_text(json.dumps({**plan, "outcomes": rows}))
+    assert len(Sweep(Path("s"), [text], SMALL, [{"seed": 1}]).outcomes) == 1
     change(rows)
-    path.write_text(json.dumps({"outcomes": rows}))
+    path.write_text(json.dumps({**plan, "outcomes": rows}))
     with pytest.raises(CheckpointError, match=r"sweep\.json: damaged"):
         Sweep(Path("s"), [text], SMALL, [{"seed": 1}])
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from calls import charrnn
 
 from charrnn.cli.commands import with_flags
 from charrnn.cli.display import BLOCKS, bar_line, curve_line, sparkline
@@ -109,6 +110,32 @@ def test_a_live_line_is_not_drawn_where_there_is_no_terminal() -> None:
 
 
 FLAGS = {"tau": "--tau", "max_steps": "--max-steps", "stop": "--stop", "learning_rate": "--learning-rate"}
+
+
+def test_the_name_of_a_text_brings_no_control_characters_to_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, run = "a\x1b[31m\x07.txt", "runs/a\x1b[31m\x07"
+    Path(name).write_text("the cat sat on the mat.\n" * 40)
+    small = ["--hidden", "4", "--max-steps", "2", "--threads", "1"]
+    for arguments in (
+        ["train", name, *small, "--dry-run"],
+        ["train", name, *small],
+        ["train", "--resume", run, "--max-steps", "3"],
+        ["train", "--resume", run, "--print-config"],
+        ["sweep", name, "--vary", "seed=1", *small],
+        ["eval", run],
+        ["sample", run, "--length", "5", "--show-probs"],
+        ["runs"],
+        ["report", run, "--out", "b\x1b.html"],
+    ):
+        done = charrnn(*arguments)
+        assert done.code == 0, done.err
+        assert not {"\x1b", "\x07"} & {*done.out, *done.err}, arguments
+    assert r"runs/a\x1b[31m\x07" in charrnn("train", name, *small).err
+    page = Path("b\x1b.html").read_text("utf-8")
+    assert not {"\x1b", "\x07"} & {*page} and r"a\x1b[31m\x07, learning rate" in page
 
 
 @pytest.mark.parametrize(

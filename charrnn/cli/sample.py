@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.cli.options import RUN_HELP, Ckpt, check_utf8, chosen, one_checkpoint
+from charrnn.cli.options import RUN_HELP, Ckpt, Column, check_utf8, chosen, one_checkpoint
 from charrnn.cli.written import (
     as_shown,
     compared,
@@ -116,6 +116,7 @@ def sample(
             metavar="PATH",
         ),
     ] = None,
+    column: Column = None,
     show_probs: Annotated[
         bool,
         typer.Option(
@@ -167,7 +168,6 @@ def sample(
 
     from charrnn.inference.sampling import Choice
     from charrnn.model import load
-    from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import check_unknown
 
     check_unknown(unknown)
@@ -177,10 +177,8 @@ def sample(
         choices.append({"temperature": value or 1.0, "greedy": greedy or value == 0})
     path = chosen(_checkpoint(run or [], ckpt))
     model = load(path)
-    corpus = None if novelty is None else _corpus(novelty, path, model.tokenizer)
-    given = read_corpus([prompt_file]) if prompt_file is not None else prompt or ""
-    if prompt_file == "-":
-        given = given.removesuffix("\r\n" if given.endswith("\r\n") else "\n")
+    corpus = None if novelty is None else _corpus(novelty, column, path, model.tokenizer)
+    given = prompt or "" if prompt_file is None else _prompt(prompt_file, column, path)
     if not any("\r" in symbol for symbol in model.symbols):  # a text file of Windows, for a model that has read others
         given = given.replace("\r\n", "\n")
     wanted = pieces or num_samples
@@ -286,14 +284,24 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([nt\\])", lambda match: meant[match[1]], text)
 
 
-def _corpus(novelty: str, path: Path, tokenizer: Any) -> Any:
+def _prompt(file: str, column: str | None, path: Path) -> str:
+    """The text of a file, which is in UTF-8, whatever the run's own text is in."""
+    from charrnn.text.corpus import read_corpus
+    from charrnn.text.reading import Reading
+    from charrnn.training.parts import reading_of, run_of
+
+    text = read_corpus([file], Reading(column=reading_of(run_of(path), column=column).column))
+    return text.removesuffix("\r\n" if text.endswith("\r\n") else "\n") if file == "-" else text
+
+
+def _corpus(novelty: str, column: str | None, path: Path, tokenizer: Any) -> Any:
     """The code points of the text that samples are compared with."""
     from charrnn.text.corpus import read_corpus
     from charrnn.text.tokenizer import code_points
     from charrnn.training.parts import reading_of, run_of
 
     if novelty != OWN:
-        return code_points(read_corpus([novelty], reading_of(run_of(path))))
+        return code_points(read_corpus([novelty], reading_of(run_of(path), column=column)))
     return _own(path, tokenizer, "name one, as in: --novelty text.txt")
 
 

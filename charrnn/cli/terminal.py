@@ -44,12 +44,17 @@ def wrapped(line: str, width: int, indent: int = INDENT) -> str:
 
 
 def say(line: str, indent: int = INDENT) -> None:
-    """Prints a line on standard error, broken between words where that is a terminal; elsewhere it stays one line."""
+    """Prints a line on standard error, broken between words where that is a terminal; elsewhere it stays one line.
+
+    Control characters are escaped: the name of a file in it may come from anyone.
+    """
+    line = visible(line)
     print(wrapped(line, columns(sys.stderr), indent) if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
 
 
 def tell(line: str) -> None:
-    """Prints a line on standard output, broken between words where that is a terminal."""
+    """Prints a line on standard output, as `say` does on standard error."""
+    line = visible(line)
     print(wrapped(line, columns(sys.stdout), 0) if sys.stdout.isatty() else line)
 
 

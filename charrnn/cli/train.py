@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,8 @@ import typer
 from charrnn.cli.options import flag, with_settings
 from charrnn.cli.ranks import ranks
 from charrnn.cli.signals import Signals, Stopped, cause
-from charrnn.errors import ConfigError, RunExistsError, WorkerError
+from charrnn.cli.terminal import say
+from charrnn.errors import ConfigError, RunExistsError, WorkerError, shown
 from charrnn.training.cores import choose_workers
 from charrnn.training.run import Run
 from charrnn.training.settings import FIELDS, Settings, recipes, resolve
@@ -138,7 +138,7 @@ def train(
             if not isinstance(cause(error), Stopped):
                 raise
         if signals.first is not None:
-            print(signals.last_line, file=sys.stderr)
+            say(signals.last_line)
             raise typer.Exit(signals.exit_code)
 
 
@@ -177,7 +177,6 @@ def _train(
     engine = others.maker(settings, fast_reduce) if others else None
 
     from charrnn.cli.display import Display
-    from charrnn.cli.terminal import say
     from charrnn.training import prepare
 
     if tensorboard:
@@ -260,7 +259,7 @@ def _print_settings(settings: Settings, origins: dict[str, str], as_json: bool) 
     for name, origin in origins.items():
         value = getattr(settings, name)
         chosen = ", chosen when the text is known, or none" if value is None else ""
-        print(f"{name + ':':<18}{as_written(value):<14}  # {origin}{chosen}")
+        print(f"{name + ':':<18}{as_written(value):<14}  # {shown(origin)}{chosen}")
 
 
 def _refuse_with_resume(**others: object) -> None:

@@ -46,6 +46,8 @@ class Cluster:
             self._dask.comm.get_address_host_port(address, strict=True)
         except ValueError as error:
             raise ConfigError(f"scheduler {shown(address)}: {_line(error)}; name it as tcp://host:8786") from error
+        if address.startswith(("tls:", "wss:")):
+            self._check_certificates()
 
     def __str__(self) -> str:
         most = "" if self._jobs is None else f", {self._jobs} at a time"
@@ -88,6 +90,19 @@ class Cluster:
             with suppress(Exception):
                 client.close()
             seen.unlink(missing_ok=True)
+
+    def _check_certificates(self) -> None:
+        """ConfigError without them: a client of dask that fails for want of them ends with a traceback, much later."""
+        try:
+            found = self._dask.Security().get_connection_args("client")["ssl_context"]
+            reason = None if found else "no certificates are configured"
+        except OSError as error:
+            reason = _line(error)
+        if reason:
+            raise ConfigError(
+                f"scheduler {shown(self._address)}: {reason}; name them in the configuration of dask "
+                "(distributed.comm.tls)"
+            )
 
     def _connected(self) -> Any:
         # What is wrong is raised here, in one line.

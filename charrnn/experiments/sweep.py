@@ -23,6 +23,7 @@ from charrnn.experiments.processes import Processes
 from charrnn.experiments.trial import Pool, Trial, Values
 from charrnn.storage import BEST, LAST, fields
 from charrnn.storage.durable import atomic_write_bytes, read_small
+from charrnn.text.reading import Reading
 from charrnn.training.run import Run, absolute, is_leftover
 from charrnn.training.setting_types import hint
 from charrnn.training.settings import FIELDS, Settings, parse
@@ -77,9 +78,13 @@ class Outcome:
 
 
 # What changes the symbols or the text that the trainings are compared on.
-OF_THE_TEXT = frozenset(
-    ("unit", "normalize", "pieces", "encoding", "on_bad_byte", "glob", "val_frac", "val_file", "test_frac", "test_file")
-)
+OF_THE_TEXT = (FIELDS.keys() & Reading.__dataclass_fields__) | {
+    "pieces",
+    "val_frac",
+    "val_file",
+    "test_frac",
+    "test_file",
+}
 
 
 def axes(texts: Iterable[str]) -> Axes:
@@ -242,11 +247,12 @@ class Sweep:
             content = fields.parse_json(read_small(path, MOST_OF_PLAN), MOST_OF_PLAN)
             if not isinstance(content, dict) or not isinstance(content.get("outcomes"), list):
                 raise ValueError("it has no list of outcomes")
-            outcomes = [_outcome(row, len(self.trials)) for row in content.pop("outcomes")]
+            rows = content.pop("outcomes")
+            if content != self._plan:
+                raise ConfigError(f"{self.directory} holds another sweep; choose another directory, or remove it")
+            outcomes = [_outcome(row, len(self.trials)) for row in rows]
         except ValueError as error:
             raise CheckpointError(f"{path}: damaged ({error}); choose another directory") from None
-        if content != self._plan:
-            raise ConfigError(f"{self.directory} holds another sweep; choose another directory, or remove it")
         return [outcome for outcome in outcomes if outcome.state != "failed"]
 
     def _keep(self) -> None:

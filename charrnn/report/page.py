@@ -22,7 +22,7 @@ from charrnn.training.settings import FIELDS
 
 def page(found: Sequence[Findings]) -> str:
     """The whole page."""
-    runs = list(zip(_names([one.name for one in found]), found, strict=True))
+    runs = list(zip(_names([shown(one.name) for one in found]), found, strict=True))
     style, script = template("report.css"), template("report.js")
     sections: list[tuple[str, str, Callable[[Runs], str]]] = [
         ("loss", "Loss", curves.loss),

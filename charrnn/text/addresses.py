@@ -1,6 +1,7 @@
 """Files that are elsewhere, by their addresses, as s3://bucket/corpus.txt.gz, read by fsspec.
 
-This is the only place from which charrnn reaches a network, and only `opened` does.
+Texts are read from a network here alone, and only by `opened`. Beside it, `experiments/cluster.py` reaches a scheduler
+of dask and its workers, and `engine/mpi.py` the ranks of an MPI launch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from charrnn.errors import ConfigError, CorpusError, shown
 from charrnn.extras import install
 
 BUFFER = 1 << 20  # bytes asked for at a time, at least
-CONNECT = 30  # seconds that an HTTP server may take to answer
+CONNECT = 30  # seconds until an HTTP server is connected with
 SILENCE = 120  # seconds that it may be silent for; aiohttp allows 300 for a whole file
 
 
@@ -28,7 +29,10 @@ def is_address(name: str) -> bool:
 
 def base_name(address: str) -> str:
     """The last part of an address's path: without a query, which may hold a key."""
-    parts = urlsplit(address.partition("::")[0])
+    try:
+        parts = urlsplit(address.partition("::")[0])
+    except ValueError:  # as of a bracket that is not closed; to open it is an error, with a line
+        return "text"
     return PurePosixPath(parts.path).name or parts.hostname or "text"
 
 

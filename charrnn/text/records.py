@@ -145,9 +145,9 @@ def _check_column(where: str, column: str, columns: Iterable[Any]) -> None:
         listed = ", ".join(map(shown, names[:NAMED])) + (", …" if len(names) > NAMED else "")
         raise CorpusError(
             f"{where}: no column {column}; "
-            + (f"say which of its columns is the text (column): {listed}" if names else "it has none at all")
+            + (f"column takes one that it has: {listed}" if names else "it has none at all")
         )
 
 
 def _no_text(where: str, column: str, kind: str) -> CorpusError:
-    return CorpusError(f"{where}: column {column} is no text, but {shown(kind)}; say which one is (column)")
+    return CorpusError(f"{where}: column {column} is no text, but {shown(kind)}; column takes another")

@@ -168,8 +168,7 @@ def reading_of(run: Run | None, encoding: str | None = None, column: str | None 
 
 
 def run_of(path: Path) -> Run | None:
-    """The run that a directory or one of its checkpoints belongs to; None for a checkpoint by itself."""
-    if path.is_dir():
-        return Run(path)
-    run = Run(path.parent)
-    return run if path.name in CHECKPOINTS and run.exists() else None
+    """The run that a directory or one of its checkpoints belongs to; None for a checkpoint by itself, also where that
+    is named by its directory."""
+    run = Run(path if path.is_dir() else path.parent)
+    return run if (path.is_dir() or path.name in CHECKPOINTS) and run.exists() else None

@@ -195,9 +195,8 @@ def _text_again(
             f"{run.directory}: its text was standard input, and is gone; a new run can take its weights (init_from)"
         )
     again = all(map(can_be_read_again, sources))
-    files = (source for source in sources if source != "-" and not is_address(source))
-    gone = next((file for file in files if not os.path.exists(file)), None)
-    if gone is not None:
+    gone = next((file for file in sources if not os.path.exists(file)), None)
+    if again and gone is not None:
         raise CorpusError(f"{gone}: the text of {run.directory} is gone; restore it, or name it where it is now")
     if again and checksum(sources, config.reading, progress) != sha256:
         raise CorpusError(
