@@ -16,10 +16,13 @@ import pytest
 from calls import charrnn as command
 
 from charrnn.errors import CheckpointError, ConfigError, CorpusError
+from charrnn.experiments import trial
 from charrnn.experiments.processes import Processes
 from charrnn.experiments.sweep import Outcome, Range, Sweep, axes, trials
+from charrnn.experiments.trial import Trial
 from charrnn.report.sweep import lines
 from charrnn.training.run import Run
+from charrnn.training.runs import summary
 from charrnn.training.settings import Settings
 from charrnn.training.train import resume, train
 
@@ -174,6 +177,33 @@ def test_a_training_whose_process_is_killed_is_a_row_and_goes_on_in_the_next_cal
     again = Sweep(Path("s"), [text], SMALL, grid)
     again.run()
     assert {o.trial: o.steps for o in again.outcomes} == {0: 10, 1: 1500}
+
+
+def test_a_sweep_that_ends_early_ends_its_trainings_and_does_not_wait_for_them(text: str) -> None:
+    limits = ({"max_steps": 1}, {"max_minutes": 0.5})
+    settings = [{**dict(SMALL), "max_steps": None, "checkpoint_every": 10, **limit} for limit in limits]
+    both = [Trial(i, Path(f"{i}"), [text], one, limits[i]) for i, one in enumerate(settings)]
+    outcomes = Processes(2).outcomes(both)
+    assert next(outcomes)[0].number == 0
+    deadline = time.monotonic() + 20
+    while not Path("1/last.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert summary(Path("1")).state == "stopped"
+
+
+def test_a_training_waits_for_an_earlier_process_to_leave_its_run_but_not_for_ever(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Trial(0, Path("r"), [text], dict(SMALL.replace(max_steps=2)), {"max_steps": 2})
+    held = Run(Path("r"))
+    held.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(trial, "RELEASE", 0.0)
+        assert trial.outcome(one, 1) == {"state": "failed", "problem": "r: another training is at work there"}
+    monkeypatch.setattr(time, "sleep", lambda seconds: held.unlock())
+    told = trial.outcome(one, 1)
+    assert isinstance(told, dict) and told["state"] == "finished"
 
 
 def test_what_every_training_would_meet_ends_the_sweep(text: str) -> None:
