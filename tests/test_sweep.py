@@ -269,6 +269,9 @@ def test_the_command_prints_the_table_and_the_losses_by_setting(text: str) -> No
     assert listed.code == 0
     assert listed.out == "runs/text-sweep: 2 runs, which charrnn runs runs/text-sweep lists\n"
     assert json.loads(command("runs", "--json").out) == {"runs": [], "sweeps": {"runs/text-sweep": 2}}
+    long = f"runs/{'a-long-name-' * 10}sweep"
+    Path("runs/text-sweep").rename(long)
+    assert command("runs").out == f"{long}: 2 runs, which charrnn runs {long} lists\n"
 
 
 def test_the_lowest_loss_of_each_value_has_a_bar_of_what_it_is_below_the_worst() -> None:
