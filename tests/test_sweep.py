@@ -265,6 +265,13 @@ def test_the_command_prints_the_table_and_the_losses_by_setting(text: str) -> No
     assert head == "learning_rate  lowest loss; the longest bar is the best" and "█" in values[1]
     refused = command("sweep", text, "--vary", "hidden=8", "--hidden", "16")
     assert refused.code == 2 and "--hidden does not go with --vary hidden" in refused.err
+    plan = Path("runs/text-sweep/sweep.json")
+    told = json.loads(plan.read_text())
+    problem = "step 12: the loss is nan; " + "a long story, " * 20 + "the end"
+    told["outcomes"][0] |= {"state": "diverged", "problem": problem}
+    plan.write_text(json.dumps(told))
+    again = command("sweep", text, "--vary", "learning_rate=0.001,0.01", "--max-steps", "20", *FLAGS)
+    assert again.code == 0 and f": {problem}\n" in again.out
     listed = command("runs")
     assert listed.code == 0
     assert listed.out == "runs/text-sweep: 2 runs, which charrnn runs runs/text-sweep lists\n"
