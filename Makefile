@@ -99,7 +99,7 @@ sbom: dist ## write what the wheel depends on into build/sbom.cdx.json (CycloneD
 clean: ## remove .venv, caches, builds and the extracted corpus; trained models in runs/ stay
 	rm -rf $(VENV) build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f data/pydoc-topics.txt
-	find charrnn data tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	find charrnn data docs fuzz tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # Corpora
 

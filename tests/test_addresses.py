@@ -18,6 +18,7 @@ import pytest
 from calls import charrnn
 
 from charrnn.errors import ConfigError, CorpusError
+from charrnn.text import addresses
 from charrnn.text.addresses import base_name, is_address
 from charrnn.text.corpus import encode_corpus, read_corpus
 from charrnn.text.reading import Reading
@@ -31,7 +32,8 @@ RECORDS = "".join(json.dumps({"text": line}) + "\n" for line in TEXT.splitlines(
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `files` at `address`; those under /cut/ break off, those under /new/ are others each time."""
+    """Serves `files` at `address`; those under /cut/ break off, those under /new/ are others each time, those
+    under /mute/ stop in the middle for ten seconds, or until `close` is set."""
 
     daemon_threads = True
 
@@ -39,6 +41,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = files
         self.asked: list[str] = []
+        self.close = threading.Event()
         self.address = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -55,7 +58,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path, data = self.answer()
         if path.startswith("/new/"):
             data = data.replace(b"0", str(len(self.server.asked) % 10).encode())
-        self.wfile.write(data[: len(data) // 2] if path.startswith("/cut/") else data)
+        self.wfile.write(data[: len(data) // 2] if path.startswith(("/cut/", "/mute/")) else data)
+        if path.startswith("/mute/"):
+            self.server.close.wait(10)
+            self.wfile.write(data[len(data) // 2 :])
 
     def answer(self) -> tuple[str, bytes]:
         path = self.path.partition("?")[0]
@@ -79,6 +85,7 @@ def server() -> Iterator[Server]:
         thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
         thread.start()
         yield serving
+        serving.close.set()
         serving.shutdown()
         thread.join()
 
@@ -235,6 +242,12 @@ def test_what_fails_at_an_address_is_one_line_and_leaves_nothing(
             done = charrnn("train", *arguments, *SMALL)
             assert done.code == code and done.err.count("\n") == 1 and message in done.err, (address, done.err)
             assert address in done.err and not os.listdir(tmp_path), done.err
+
+
+def test_a_server_that_falls_silent_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    monkeypatch.setattr(addresses, "SILENCE", 0.2)
+    with pytest.raises(CorpusError, match=r"/mute/t\.txt: cannot be read"):
+        read_corpus([f"{server.address}/mute/t.txt"])
 
 
 def test_without_the_packages_one_line_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import importlib
 import io
@@ -112,6 +113,18 @@ def test_what_grows_beyond_any_text_is_refused_in_bounded_memory(
     monkeypatch.setattr(compressed, "UNSUSPECTED", 1 << 28)
     (tmp_path / "t").write_bytes(COMPRESS[ending](b"a" * (1 << 23)))
     assert encode_corpus([str(tmp_path / "t")]).characters == 1 << 23
+
+
+def test_an_error_of_the_system_is_not_called_damage() -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 100:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(101 if self.tell() == 0 else size)
+
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        compressed.unpacked("t.gz", Failing(gzip.compress(os.urandom(10_000)))).read(10_000)
+    assert raised.value.errno == errno.EIO
 
 
 def test_an_xz_file_that_asks_for_too_much_memory_is_refused(tmp_path: Path) -> None:

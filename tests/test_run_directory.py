@@ -386,6 +386,13 @@ def test_what_is_not_of_its_kind_in_the_metrics_is_left_out_of_the_row(tmp_path:
     assert [row["own"] for row in found[:-2]] == values  # of somebody else's program
 
 
+def test_a_sample_in_the_metrics_that_is_no_text_of_utf_8_is_left_out_of_the_row(tmp_path: Path) -> None:
+    samples = ["the cat\n", "", "\x1b𝄞", "\ud800", "a\udfffb", 3]
+    rows = [{"step": step, "sample": sample} for step, sample in enumerate(samples)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [row.get("sample") for row in Run(tmp_path).metrics()] == [*samples[:3], None, None, None]
+
+
 def test_losses_that_are_no_numbers_end_no_command_with_a_traceback(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

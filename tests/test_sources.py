@@ -295,3 +295,9 @@ def test_a_vocabulary_grows_and_what_is_said_of_the_symbols_that_were_there_stay
 
         np.testing.assert_allclose(odds(after, before.symbols), odds(before, before.symbols), atol=1e-5)
         assert json.loads((tmp_path / f"{cell}-b" / "manifest.json").read_text())["unknown"] == "error"
+
+
+def test_standard_input_is_called_so_where_it_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = charrnn("train", "-")
+    assert (done.code, done.err) == (3, "error: standard input: the text is empty; name one that holds characters\n")

@@ -16,10 +16,13 @@ import pytest
 from calls import charrnn as command
 
 from charrnn.errors import CheckpointError, ConfigError, CorpusError
+from charrnn.experiments import trial
 from charrnn.experiments.processes import Processes
 from charrnn.experiments.sweep import Outcome, Range, Sweep, axes, trials
+from charrnn.experiments.trial import Trial
 from charrnn.report.sweep import lines
 from charrnn.training.run import Run
+from charrnn.training.runs import summary
 from charrnn.training.settings import Settings
 from charrnn.training.train import resume, train
 
@@ -176,6 +179,33 @@ def test_a_training_whose_process_is_killed_is_a_row_and_goes_on_in_the_next_cal
     assert {o.trial: o.steps for o in again.outcomes} == {0: 10, 1: 1500}
 
 
+def test_a_sweep_that_ends_early_ends_its_trainings_and_does_not_wait_for_them(text: str) -> None:
+    limits = ({"max_steps": 1}, {"max_minutes": 0.5})
+    settings = [{**dict(SMALL), "max_steps": None, "checkpoint_every": 10, **limit} for limit in limits]
+    both = [Trial(i, Path(f"{i}"), [text], one, limits[i]) for i, one in enumerate(settings)]
+    outcomes = Processes(2).outcomes(both)
+    assert next(outcomes)[0].number == 0
+    deadline = time.monotonic() + 20
+    while not Path("1/last.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert summary(Path("1")).state == "stopped"
+
+
+def test_a_training_waits_for_an_earlier_process_to_leave_its_run_but_not_for_ever(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Trial(0, Path("r"), [text], dict(SMALL.replace(max_steps=2)), {"max_steps": 2})
+    held = Run(Path("r"))
+    held.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(trial, "RELEASE", 0.0)
+        assert trial.outcome(one, 1) == {"state": "failed", "problem": "r: another training is at work there"}
+    monkeypatch.setattr(time, "sleep", lambda seconds: held.unlock())
+    told = trial.outcome(one, 1)
+    assert isinstance(told, dict) and told["state"] == "finished"
+
+
 def test_what_every_training_would_meet_ends_the_sweep(text: str) -> None:
     Path("short.txt").write_text("too short")
     with pytest.raises(CorpusError, match=r"short\.txt"):
@@ -235,10 +265,20 @@ def test_the_command_prints_the_table_and_the_losses_by_setting(text: str) -> No
     assert head == "learning_rate  lowest loss; the longest bar is the best" and "█" in values[1]
     refused = command("sweep", text, "--vary", "hidden=8", "--hidden", "16")
     assert refused.code == 2 and "--hidden does not go with --vary hidden" in refused.err
+    plan = Path("runs/text-sweep/sweep.json")
+    told = json.loads(plan.read_text())
+    problem = "step 12: the loss is nan; " + "a long story, " * 20 + "the end"
+    told["outcomes"][0] |= {"state": "diverged", "problem": problem}
+    plan.write_text(json.dumps(told))
+    again = command("sweep", text, "--vary", "learning_rate=0.001,0.01", "--max-steps", "20", *FLAGS)
+    assert again.code == 0 and f": {problem}\n" in again.out
     listed = command("runs")
     assert listed.code == 0
     assert listed.out == "runs/text-sweep: 2 runs, which charrnn runs runs/text-sweep lists\n"
     assert json.loads(command("runs", "--json").out) == {"runs": [], "sweeps": {"runs/text-sweep": 2}}
+    long = f"runs/{'a-long-name-' * 10}sweep"
+    Path("runs/text-sweep").rename(long)
+    assert command("runs").out == f"{long}: 2 runs, which charrnn runs {long} lists\n"
 
 
 def test_the_lowest_loss_of_each_value_has_a_bar_of_what_it_is_below_the_worst() -> None:

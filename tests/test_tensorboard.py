@@ -5,6 +5,7 @@ What needs it is skipped where TensorBoard is missing; with CHARRNN_REQUIRE_TENS
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -84,6 +85,16 @@ def test_the_event_file_holds_every_row_of_the_metrics_and_grows_while_the_run_i
     charrnn.train("t", "run", on_event=listen, **SMALL)
     assert live == [[40], [40, 80], [40, 80, 120], [40, 80, 120, 160]]
     check(read(Path("run")), Run(Path("run")))
+
+
+def test_the_times_of_a_run_that_is_over_lie_before_the_file_was_made(read: Read) -> None:
+    Path("run").mkdir()
+    rows = [{"step": step, "train": 2.0, "seconds": 10.0 * step} for step in (50, 100)]
+    Path("run/metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    charrnn.TensorBoard("run").update()
+    made = Path(*filled(Run(Path("run")))).stat().st_mtime
+    times = [event.wall_time for event in read(Path("run")).Scalars("loss/train")]
+    assert times == pytest.approx([made - 500, made], abs=5)
 
 
 def test_after_a_kill_and_a_resume_each_step_stands_in_it_once_as_in_the_metrics(read: Read, tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ import pytest
 from calls import charrnn
 
 from charrnn.cli.commands import with_flags
-from charrnn.cli.display import BLOCKS, bar_line, curve_line, sparkline
+from charrnn.cli.display import BLOCKS, Display, bar_line, curve_line, sparkline
 from charrnn.cli.main import in_own_words
 from charrnn.cli.terminal import LiveLine, visible, wrapped
+from charrnn.inference.scoring import Score
+from charrnn.training.session import Evaluation
 
 FIELDS = ("step 1,350", "1.345 nats", "1.940 bits", "gradient 0.52", "52,300 chars/s", "48 s left")
 
@@ -54,6 +56,14 @@ def test_the_curve_shows_a_rise_after_the_best_however_steep_the_beginning_was()
     assert len(drawn) == len(losses) and drawn[:2] == [7, 7]
     assert drawn[7] == 0 == min(drawn)
     assert drawn[1:8] == sorted(drawn[1:8], reverse=True) and drawn[7:] == sorted(set(drawn[7:]))
+
+
+def test_what_a_rollback_took_back_is_no_part_of_the_curve(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Display()
+    display._losses = [(10, 3.0), (20, 1.5), (30, 9.0)]
+    display.show(Evaluation(20, 1.0, 2.5, Score(2.0, 0.5, 100), False, "the"))
+    assert display._losses == [(10, 3.0), (20, 2.0)]
+    assert "validation 2.0000 nats" in capsys.readouterr().err
 
 
 def test_a_curve_of_more_losses_than_columns_has_the_mean_of_several_in_each() -> None:

@@ -94,11 +94,7 @@ class Display:
         self._characters, self._shown = 0, 0.0
         self._began = trainer.progress()
         self._session = session
-        self._losses = [
-            (row["step"], float(row["validation"]))
-            for row in session.run.metrics()
-            if isinstance(row.get("validation"), int | float)
-        ]
+        self._losses = [(row["step"], row["validation"]) for row in session.run.metrics() if "validation" in row]
         return need
 
     def show(self, event: Event) -> None:

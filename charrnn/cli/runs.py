@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.errors import CheckpointError, shown
+from charrnn.errors import MESSAGE_LIMIT, CheckpointError, shown
 
 
 def runs(
@@ -68,7 +68,7 @@ def runs(
         console.print(table)
     for path, count in inside.items():
         listed = f"{count} run{'s' if count != 1 else ''}, which charrnn runs {shlex.quote(str(path))} lists"
-        console.print(Text(shown(f"{path}: {listed}")), soft_wrap=True)
+        console.print(Text(shown(f"{path}: {listed}", MESSAGE_LIMIT)), soft_wrap=True)
     for run in found:
         if run.problem:
             console.print(Text(f"{shown(run.path.name)}: {run.problem}"), soft_wrap=True)

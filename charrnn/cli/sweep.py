@@ -143,7 +143,7 @@ def _print(made: Sweep) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from charrnn.errors import shown
+    from charrnn.errors import MESSAGE_LIMIT, shown
     from charrnn.report.sweep import lines
 
     varied = list(made.trials[0])
@@ -170,7 +170,10 @@ def _print(made: Sweep) -> None:
     console.print(table)
     for outcome in made.outcomes:
         if outcome.problem:
-            console.print(Text(f"{made.run_directory(outcome.trial).name}: {shown(outcome.problem)}"), soft_wrap=True)
+            console.print(
+                Text(f"{made.run_directory(outcome.trial).name}: {shown(outcome.problem, MESSAGE_LIMIT)}"),
+                soft_wrap=True,
+            )
     losses = made.first_losses()
     for name in varied:
         values = {made.trials[trial][name] for trial in losses}

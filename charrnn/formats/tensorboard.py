@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from charrnn import arguments
 from charrnn.errors import CharrnnError, StorageError
@@ -131,7 +131,7 @@ def head(started: float) -> bytes:
 
 
 def records(rows: Sequence[Mapping[str, Any]], started: float) -> bytes:
-    """The records of some rows of the metrics. Their times are those of the training, from `started` on."""
+    """The records of some rows, as `Run.metrics` gives them; their times are those of training, from `started` on."""
     return _framed(event for row in rows for event in _events(row, started))
 
 
@@ -150,25 +150,20 @@ def _events(row: Mapping[str, Any], started: float) -> Iterator[Any]:
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.text.summary_v2 import text_pb
 
-    if not _is_number(row.get("train")):  # of a rollback or divergence
+    if "train" not in row:  # of a rollback or divergence
         return
     at = {"wall_time": started + _seconds(row), "step": row["step"]}
-    norms = row["gradient_norms"] if isinstance(row.get("gradient_norms"), list) else []
+    norms = row.get("gradient_norms", [])
     names = [*(f"layer_{i}" for i in range(1, len(norms))), "output"]
     layers = {f"gradient_norm/{name}": norm for name, norm in zip(names, norms, strict=False)}
     numbers = {**{tag: row.get(name) for name, tag in TAGS.items()}, **layers}
-    values = [Summary.Value(tag=tag, simple_value=x) for tag, x in numbers.items() if _is_number(x)]
+    values = [Summary.Value(tag=tag, simple_value=x) for tag, x in numbers.items() if x is not None]
     yield Event(summary=Summary(value=values), **at)
-    if isinstance(row.get("sample"), str):
+    if "sample" in row:
         # It is shown as Markdown, where lines that are indented stay as they are.
         yield Event(summary=text_pb(SAMPLE, textwrap.indent(row["sample"], "    ", lambda line: True)), **at)
 
 
 def _seconds(row: Mapping[str, Any]) -> float:
     """Of training, until then."""
-    seconds = row.get("seconds")
-    return float(seconds) if _is_number(seconds) else 0.0
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return float(row.get("seconds", 0.0))

@@ -19,7 +19,7 @@ from charrnn.errors import CorpusError
 from charrnn.storage.ids import map_ids, write_ids
 from charrnn.text.characters import graphemes
 from charrnn.text.reading import UTF8, Reading
-from charrnn.text.sources import IN_MEMORY, Progress, Sources
+from charrnn.text.sources import IN_MEMORY, Progress, Sources, spoken
 from charrnn.text.tokenizer import GROW, Ids, Tokenizer, UnknownSymbolsError, code_points, ids_dtype
 
 
@@ -79,17 +79,18 @@ def encode_corpus(
     """
     if tokenizer is not None:
         reading = replace(reading, unit=tokenizer.unit, normalize=tokenizer.normalize)
+    name = ", ".join(map(spoken, arguments))
     with Sources(arguments, reading, progress) as sources:
         digest, own = _survey(sources)
         if tokenizer is None or unknown == GROW:
             before = tokenizer.symbols if tokenizer else ()
             if not sources.bytes or (not own and not before):
-                raise CorpusError(f"{', '.join(arguments)}: the text is empty; name one that holds characters")
+                raise CorpusError(f"{name}: the text is empty; name one that holds characters")
             tokenizer = Tokenizer.of({*own, *before}, reading.unit, reading.normalize)
         keep = ids_path is not None and (sources.once or sources.bytes * tokenizer.dtype.itemsize > IN_MEMORY)
         again = hashlib.sha256()
         encoded = _encoded(sources, tokenizer, unknown, again)
-        changed = CorpusError(f"{', '.join(arguments)}: the text changed while it was read; try again")
+        changed = CorpusError(f"{name}: the text changed while it was read; try again")
         try:
             if ids_path is None or not keep:
                 corpus = EncodedCorpus(np.concatenate([np.empty(0, tokenizer.dtype), *encoded]), tokenizer, digest)

@@ -87,7 +87,7 @@ class Sources:
         for argument in self.arguments:
             ended = True
             for path in self._paths(argument):
-                name, first = _name(path), True
+                name, first = spoken(path), True
                 if is_json_lines(path) or is_parquet(path):
                     name = f"the text of {path}"  # whose lines are not those of the file
                 if between and before:
@@ -115,7 +115,7 @@ class Sources:
         return self._files[argument]
 
     def _pieces_of(self, path: str) -> Iterator[str | bytes]:
-        reading, name = self.reading, _name(path)
+        reading, name = self.reading, spoken(path)
         try:
             with self._open(path) as packed:
                 if is_parquet(path):
@@ -133,7 +133,7 @@ class Sources:
                     pieces = whole_graphemes(pieces)
                 yield from pieces
         except OSError as error:
-            raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+            raise CorpusError(f"{name}: cannot be read ({error.strerror}); check the path") from error
 
     @contextlib.contextmanager
     def _open(self, path: str) -> Iterator[IO[bytes]]:
@@ -151,7 +151,7 @@ class Sources:
                         spool.write(piece)
                     except OSError as error:
                         raise StorageError(
-                            f"{tempfile.gettempdir()}: no room for what {path} brings ({error.strerror}); "
+                            f"{tempfile.gettempdir()}: no room for what {spoken(path)} brings ({error.strerror}); "
                             "free some, or set TMPDIR to another directory"
                         ) from error
         self._spooled[path].seek(0)
@@ -265,7 +265,8 @@ class Sources:
         )
 
 
-def _name(path: str) -> str:
+def spoken(path: str) -> str:
+    """The name of a text in a message."""
     return "standard input" if path == "-" else path
 
 

@@ -73,10 +73,10 @@ class Beside:
 class Findings:
     """One run. What is None or empty is not to be had; `left_out` says why, by the name of the field.
 
-    settings: plain values. rows: of metrics.jsonl. texts: names of
-    the files, without directories. seconds: of training. per_code_point: symbols of a code point of the validation
-    text; a loss times it is one per code point. best: the lowest validation loss, per symbol, and its step. sample: of
-    the best network, drawn with `seed`. lags: of each layer, from the lowest.
+    settings: plain values. rows: of metrics.jsonl. texts: names of the files, without directories. seconds: of
+    training. per_code_point: symbols of a code point of the validation text; a loss times it is one per code point.
+    best: the lowest validation loss, per symbol, and its step. sample: of the best network, drawn with `seed`. lags: of
+    each layer, from the lowest.
     """
 
     name: str

@@ -75,6 +75,11 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is text that UTF-8 has: JSON can hold one half of a surrogate pair."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
 # What may stand under a name in a row of the metrics.
 KINDS: dict[str, Callable[[object], bool]] = {
     **dict.fromkeys(
@@ -83,7 +88,7 @@ KINDS: dict[str, Callable[[object], bool]] = {
     ),
     **dict.fromkeys(("rollback", "after"), lambda value: type(value) is int),
     "gradient_norms": lambda value: isinstance(value, list) and len(value) <= MOST_NORMS and all(map(is_number, value)),
-    "sample": lambda value: isinstance(value, str),
+    "sample": is_text,
     "diverged": lambda value: value is True,
 }
 
